@@ -4,8 +4,14 @@
 
 #![warn(missing_docs)]
 
+pub mod agent;
+mod close;
 mod ids;
+mod mux;
+pub mod server;
 pub mod wire;
 
+pub use close::{CloseReason, Initiator};
 pub use ids::{ConnectId, DialId, LinkId, StreamId};
+pub use mux::{MuxConfig, Negotiated};
 pub use wire::{Packet, PacketKind};

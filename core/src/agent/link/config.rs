@@ -1,0 +1,12 @@
+//! The bounds of one tunnel at the agent.
+
+use crate::mux::MuxConfig;
+
+/// The bounds of one Connect stream at the agent.
+#[derive(Clone, Debug, Default)]
+pub struct LinkConfig {
+    /// Bounds of the streams.
+    ///
+    /// `close_timeout` also bounds how long an endpoint may take to accept what was sent before the close.
+    pub mux: MuxConfig,
+}

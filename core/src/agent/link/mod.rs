@@ -1,0 +1,465 @@
+//! The agent's end of a tunnel: dials, endpoint connections, and the packets they become.
+
+mod config;
+mod event;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+pub use config::LinkConfig;
+pub use event::{EndpointOutput, LinkEvent};
+use state::{AgentStream, Phase};
+
+use crate::close::CloseReason;
+use crate::ids::{ConnectId, DialId, StreamId};
+use crate::mux::{Mux, Negotiated, Received, StreamTimer};
+use crate::wire::Packet;
+
+/// One Connect stream to one server, seen from the agent.
+///
+/// The task of the tunnel gives it packets and takes packets; each endpoint connection has a task that talks
+/// to its own stream on it. After every input the driver drains [`Link::poll_wake`] and [`Link::poll_event`].
+#[derive(Debug)]
+pub struct Link {
+    config: LinkConfig,
+    mux: Mux<AgentStream>,
+    dials: BTreeMap<DialId, StreamId>,
+    next_connect_id: i64,
+    up: bool,
+    events: VecDeque<LinkEvent>,
+}
+
+impl Link {
+    /// A link that is up.
+    #[must_use]
+    pub fn new(config: LinkConfig, negotiated: Negotiated) -> Self {
+        Self {
+            mux: Mux::new(config.mux.clone(), negotiated),
+            config,
+            dials: BTreeMap::new(),
+            next_connect_id: 1,
+            up: true,
+            events: VecDeque::new(),
+        }
+    }
+
+    // ---- from the server ----
+
+    /// A packet from the server.
+    pub fn handle_packet(&mut self, now: Instant, packet: Packet) {
+        match packet {
+            Packet::Data {
+                connect_id: Some(connect_id),
+                data,
+            } => self.handle_data(now, connect_id, &data),
+            Packet::DialRequest {
+                dial,
+                protocol,
+                address,
+            } => self.handle_dial(now, dial, protocol, address),
+            Packet::CloseRequest { connect_id } => self.handle_close(now, connect_id),
+            Packet::CloseDial { dial } => self.handle_close_dial(dial),
+            Packet::WindowUpdate {
+                connect_id: Some(connect_id),
+                bytes,
+            } => {
+                if let Received::Violation(id) = self.mux.receive_credit(connect_id, bytes) {
+                    self.reset(now, id, CloseReason::WindowOverrun);
+                }
+            }
+            // An id of zero names nothing; the others are no packets of a server.
+            Packet::Data {
+                connect_id: None, ..
+            }
+            | Packet::WindowUpdate {
+                connect_id: None, ..
+            }
+            | Packet::DialResponse { .. }
+            | Packet::CloseResponse { .. }
+            | Packet::Drain => {}
+        }
+    }
+
+    fn handle_dial(&mut self, now: Instant, dial: DialId, protocol: String, address: String) {
+        // Counted on arrival, so that failed dials leave gaps, as in the reference.
+        let connect_id = ConnectId::new(self.next_connect_id);
+        self.next_connect_id = self.next_connect_id.checked_add(1).unwrap_or(1);
+        let refusal = if self.dials.contains_key(&dial) {
+            Some("dial id is already in use".to_owned())
+        } else {
+            match connect_id
+                .and_then(|connect_id| self.mux.insert(AgentStream::new(now, dial, connect_id)))
+            {
+                Some(stream) => {
+                    self.dials.insert(dial, stream);
+                    self.events.push_back(LinkEvent::Dial {
+                        stream,
+                        protocol,
+                        address,
+                    });
+                    None
+                }
+                None => Some(format!(
+                    "agent is at its limit of {} streams on this tunnel",
+                    self.config.mux.max_streams
+                )),
+            }
+        };
+        if let Some(error) = refusal {
+            self.mux.reply_to_unknown(Packet::DialResponse {
+                dial,
+                connect_id: None,
+                error,
+            });
+        }
+    }
+
+    fn handle_data(&mut self, now: Instant, connect_id: ConnectId, data: &Bytes) {
+        match self.mux.receive(now, connect_id, data) {
+            Received::Accepted => {}
+            Received::Unknown => self.mux.reply_to_unknown(Packet::CloseResponse {
+                connect_id: Some(connect_id),
+                error: "unrecognized connectID".to_owned(),
+            }),
+            Received::Violation(id) => self.reset(now, id, CloseReason::WindowOverrun),
+        }
+    }
+
+    fn handle_close(&mut self, now: Instant, connect_id: Option<ConnectId>) {
+        let Some(id) = connect_id.and_then(|connect_id| self.mux.by_connect_id(connect_id)) else {
+            let error = "Unknown connectID".to_owned();
+            return self
+                .mux
+                .reply_to_unknown(Packet::CloseResponse { connect_id, error });
+        };
+        self.close(now, id, CloseReason::FrontendClosed, String::new());
+    }
+
+    fn handle_close_dial(&mut self, dial: DialId) {
+        if let Some(id) = self.dials.remove(&dial) {
+            self.mux.remove(id);
+            self.events
+                .push_back(LinkEvent::DialAbandoned { stream: id });
+        }
+    }
+
+    /// The stream to the server has ended: dials are given up and endpoint connections cut.
+    pub fn handle_down(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.up, false) {
+            return;
+        }
+        for id in std::mem::take(&mut self.dials).into_values() {
+            self.mux.remove(id);
+            self.events
+                .push_back(LinkEvent::DialAbandoned { stream: id });
+        }
+        for id in self.mux.ids() {
+            self.mux.close_outgoing(id);
+            // A stream that was closed in order before still writes out what it was given.
+            if self
+                .mux
+                .stream(id)
+                .is_some_and(|stream| matches!(stream.state.phase, Phase::Open))
+            {
+                self.cut(now, id, CloseReason::TunnelLost);
+            }
+            self.remove_if_done(id);
+        }
+    }
+
+    /// Announces that this agent wants no new dials where another can serve them.
+    pub fn drain(&mut self) {
+        if self.up {
+            self.mux.send_control(Packet::Drain);
+        }
+    }
+
+    // ---- from the endpoints ----
+
+    /// What came of a [`LinkEvent::Dial`]; an error is sent to the server in these words.
+    ///
+    /// `false` when nobody wants the connection any more: close it.
+    pub fn handle_dialled(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        dialled: Result<(), String>,
+    ) -> bool {
+        let Some(stream) = self.mux.stream_mut(id) else {
+            return false;
+        };
+        let Phase::Dialing { dial, connect_id } = stream.state.phase else {
+            return false;
+        };
+        self.dials.remove(&dial);
+        match dialled {
+            Ok(()) if self.mux.establish(id, connect_id) => {
+                if let Some(stream) = self.mux.stream_mut(id) {
+                    stream.state.phase = Phase::Open;
+                    stream.state.opened = now;
+                }
+                let connect_id = Some(connect_id);
+                self.mux.send_control(Packet::DialResponse {
+                    dial,
+                    connect_id,
+                    error: String::new(),
+                });
+                self.events.push_back(LinkEvent::Opened {
+                    stream: id,
+                    connect_id,
+                });
+                true
+            }
+            Ok(()) => {
+                self.refuse_dial(
+                    id,
+                    dial,
+                    format!("connection id {} is already in use", connect_id.value()),
+                );
+                false
+            }
+            Err(error) => {
+                self.refuse_dial(id, dial, error);
+                false
+            }
+        }
+    }
+
+    fn refuse_dial(&mut self, id: StreamId, dial: DialId, error: String) {
+        self.mux.remove(id);
+        let error = if error.is_empty() {
+            "dial failed".to_owned()
+        } else {
+            error
+        };
+        self.mux.send_control(Packet::DialResponse {
+            dial,
+            connect_id: None,
+            error,
+        });
+    }
+
+    /// Bytes read from an endpoint.
+    pub fn handle_endpoint_data(&mut self, id: StreamId, data: Bytes) {
+        self.mux.push(id, data);
+    }
+
+    /// Whether an endpoint may be read: its stream is open and its queue has room.
+    #[must_use]
+    pub fn wants_endpoint_data(&self, id: StreamId) -> bool {
+        self.mux.wants_push(id)
+    }
+
+    /// The endpoint ended its side: `Ok` on EOF, an error in words when reading failed.
+    ///
+    /// Everything read before is delivered before the close. What the frontend has sent already is still
+    /// written to the endpoint.
+    pub fn handle_endpoint_end(&mut self, now: Instant, id: StreamId, end: Result<(), String>) {
+        let (reason, error) = match end {
+            Ok(()) => (CloseReason::EndpointClosed, String::new()),
+            Err(error) => (CloseReason::EndpointFailed(error.clone()), error),
+        };
+        self.close(now, id, reason, error);
+    }
+
+    /// Writing to the endpoint failed: what still comes for it is dropped.
+    ///
+    /// The stream goes on until the endpoint's own side ends, since what it sent before may still be read.
+    pub fn handle_endpoint_write_failed(&mut self, id: StreamId) {
+        self.mux.discard_received(id);
+    }
+
+    /// What an endpoint's task is to do next; `None` until the link wakes it.
+    pub fn poll_endpoint(&mut self, now: Instant, id: StreamId) -> Option<EndpointOutput> {
+        let Some(stream) = self.mux.stream(id) else {
+            return Some(EndpointOutput::Abort);
+        };
+        let cut = stream.state.cut;
+        if !cut && let Some(data) = self.mux.take(now, id) {
+            return Some(EndpointOutput::Write(data));
+        }
+        let stream = self.mux.stream_mut(id)?;
+        if cut || matches!(stream.state.phase, Phase::Closing) {
+            stream.state.endpoint_done = true;
+            self.remove_if_done(id);
+            return Some(if cut {
+                EndpointOutput::Abort
+            } else {
+                EndpointOutput::Close
+            });
+        }
+        None
+    }
+
+    /// Whether an endpoint's task is to cut its connection now, even in the middle of a write.
+    #[must_use]
+    pub fn is_aborted(&self, id: StreamId) -> bool {
+        self.mux.stream(id).is_none_or(|stream| stream.state.cut)
+    }
+
+    /// The endpoint's task is gone without having been asked to: the process ends or the task was lost.
+    pub fn handle_endpoint_gone(&mut self, now: Instant, id: StreamId) {
+        self.mux.discard_received(id);
+        if let Some(stream) = self.mux.stream_mut(id) {
+            stream.state.endpoint_done = true;
+            self.close(
+                now,
+                id,
+                CloseReason::TunnelLost,
+                "agent gave the connection up".to_owned(),
+            );
+            self.remove_if_done(id);
+        }
+    }
+
+    // ---- towards the server ----
+
+    /// The next packet for the server, in the order in which it must leave; call when the transport has room.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Packet> {
+        let outgoing = self.mux.poll_transmit()?;
+        if let Some(id) = outgoing.ended {
+            // CLOSE_RSP is out: the server knows the id no more.
+            self.mux.release_connect_id(id);
+            // The write-out of what the frontend sent is bounded from here.
+            self.mux
+                .set_deadline(id, Some(now + self.config.mux.close_timeout));
+            self.remove_if_done(id);
+        }
+        Some(outgoing.packet)
+    }
+
+    /// Whether [`Link::poll_transmit`] has something.
+    #[must_use]
+    pub fn has_transmit(&self) -> bool {
+        self.up && self.mux.has_transmit()
+    }
+
+    /// Whether more may be read from the server; false while a stream without credit is at its bound.
+    #[must_use]
+    pub fn wants_read(&self) -> bool {
+        self.mux.wants_read()
+    }
+
+    // ---- time, wake-ups, events ----
+
+    /// When [`Link::handle_timeout`] is next due, if ever.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.mux.poll_timeout()
+    }
+
+    /// Acts on every deadline that has passed; harmless when early, late or repeated.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((id, timer)) = self.mux.poll_expired(now) {
+            let reason = match timer {
+                StreamTimer::SlowReader => CloseReason::SlowReader,
+                StreamTimer::Role => CloseReason::CloseTimedOut,
+            };
+            self.reset(now, id, reason);
+        }
+    }
+
+    /// The next stream whose endpoint task is to call [`Link::poll_endpoint`] and [`Link::wants_endpoint_data`]
+    /// again.
+    pub fn poll_wake(&mut self) -> Option<StreamId> {
+        self.mux.poll_wake()
+    }
+
+    /// The next thing to do, to count or to log.
+    pub fn poll_event(&mut self) -> Option<LinkEvent> {
+        self.events.pop_front()
+    }
+
+    /// Streams in the table, pending dials included.
+    #[must_use]
+    pub fn stream_count(&self) -> usize {
+        self.mux.len()
+    }
+
+    /// Nothing is left: no stream, dial or timer.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.mux.is_empty() && self.dials.is_empty() && self.mux.poll_timeout().is_none()
+    }
+
+    // ---- ends ----
+
+    /// Ends a stream in order: CLOSE_RSP goes behind everything read, the endpoint gets everything received.
+    fn close(&mut self, now: Instant, id: StreamId, reason: CloseReason, error: String) {
+        let Some(stream) = self.mux.stream_mut(id) else {
+            return;
+        };
+        if !matches!(stream.state.phase, Phase::Open) {
+            return;
+        }
+        stream.state.phase = Phase::Closing;
+        let connect_id = stream.connect_id();
+        let lived = now - stream.state.opened;
+        self.mux
+            .finish(id, Packet::CloseResponse { connect_id, error });
+        self.mux
+            .set_deadline(id, Some(now + self.config.mux.close_timeout));
+        self.events.push_back(LinkEvent::Closed {
+            stream: id,
+            connect_id,
+            lived,
+            reason,
+        });
+        self.mux.wake(id);
+    }
+
+    /// Ends a stream at once: queues are dropped, the server is told, the endpoint sees a reset.
+    fn reset(&mut self, now: Instant, id: StreamId, reason: CloseReason) {
+        let Some(stream) = self.mux.stream(id) else {
+            return;
+        };
+        let connect_id = stream.connect_id();
+        if !stream.send.is_closed() {
+            self.mux.close_outgoing(id);
+            self.mux.send_control(Packet::CloseResponse {
+                connect_id,
+                error: reason.to_string(),
+            });
+        }
+        self.cut(now, id, reason);
+    }
+
+    /// Nothing more goes to or comes from the server for this stream.
+    fn cut(&mut self, now: Instant, id: StreamId, reason: CloseReason) {
+        self.mux.set_deadline(id, None);
+        self.mux.release_connect_id(id);
+        self.mux.discard_received(id);
+        let Some(stream) = self.mux.stream_mut(id) else {
+            return;
+        };
+        stream.state.cut = true;
+        if matches!(stream.state.phase, Phase::Open) {
+            stream.state.phase = Phase::Closing;
+            let lived = now - stream.state.opened;
+            let connect_id = stream.connect_id();
+            self.events.push_back(LinkEvent::Closed {
+                stream: id,
+                connect_id,
+                lived,
+                reason,
+            });
+        }
+        self.mux.wake(id);
+        self.remove_if_done(id);
+    }
+
+    fn remove_if_done(&mut self, id: StreamId) {
+        if self
+            .mux
+            .stream(id)
+            .is_some_and(|stream| stream.state.endpoint_done && stream.send.is_closed())
+        {
+            self.mux.remove(id);
+        }
+    }
+}

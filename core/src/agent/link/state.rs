@@ -1,0 +1,39 @@
+//! The states of one stream at the agent.
+
+use std::time::Instant;
+
+use crate::ids::{ConnectId, DialId};
+
+/// What the agent knows of a stream beside its queues.
+#[derive(Debug)]
+pub(super) struct AgentStream {
+    pub(super) phase: Phase,
+    /// When the dial succeeded; before that, when it arrived.
+    pub(super) opened: Instant,
+    /// The endpoint's task has been told to end, or is gone.
+    pub(super) endpoint_done: bool,
+    /// The endpoint is to see an error.
+    pub(super) cut: bool,
+}
+
+/// ```text
+/// Dialing ──connected──▶ Open ──CLOSE_REQ, endpoint's end, reset──▶ Closing ──CLOSE_RSP out, written out──▶ (gone)
+///    └──failed, abandoned──▶ (gone)
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Phase {
+    Dialing { dial: DialId, connect_id: ConnectId },
+    Open,
+    Closing,
+}
+
+impl AgentStream {
+    pub(super) fn new(now: Instant, dial: DialId, connect_id: ConnectId) -> Self {
+        Self {
+            phase: Phase::Dialing { dial, connect_id },
+            opened: now,
+            endpoint_done: false,
+            cut: false,
+        }
+    }
+}

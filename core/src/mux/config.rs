@@ -1,0 +1,57 @@
+//! The bounds of one link's streams.
+
+use std::time::Duration;
+
+/// How much one link may hold and how long it may wait; shared by both ends of a tunnel.
+///
+/// Every field is a bound with a documented reaction. The defaults suit a few thousand streams a link.
+#[derive(Clone, Debug)]
+pub struct MuxConfig {
+    /// Bytes a stream may have waiting for the tunnel before its local source is paused. Default 256 KiB.
+    ///
+    /// Smaller values cost throughput on long paths, larger ones memory per stalled stream.
+    pub send_buffer_bytes: usize,
+    /// Bytes a stream may have waiting for its local reader when the peer knows no credit. Default 4 MiB.
+    ///
+    /// At this bound the whole tunnel stops being read, since a plain Konnectivity peer has no signal for
+    /// one stream; see [`MuxConfig::slow_stream_timeout`].
+    pub receive_buffer_bytes: usize,
+    /// Credit in bytes granted to the peer on each stream when `flow-control/1` is negotiated. Default 1 MiB.
+    pub receive_window_bytes: u64,
+    /// Largest payload of one DATA packet, in bytes. Default 64 KiB; peers refuse messages above 4 MiB.
+    pub max_data_bytes: usize,
+    /// How long a stream at its bound may take nothing before it alone is reset. Default 10 s.
+    pub slow_stream_timeout: Duration,
+    /// How long a closing stream may take to send what it has queued and to be answered. Default 30 s.
+    pub close_timeout: Duration,
+    /// Streams a link may carry, pending dials included; further dials are refused. Default 16,384.
+    pub max_streams: usize,
+    /// Replies to unknown connection ids that may wait for the tunnel; further ones are dropped. Default 1,024.
+    ///
+    /// A peer that floods unknown ids and reads nothing is thus answered less, and costs no memory.
+    pub max_unknown_replies: usize,
+}
+
+impl Default for MuxConfig {
+    fn default() -> Self {
+        Self {
+            send_buffer_bytes: 256 * 1024,
+            receive_buffer_bytes: 4 * 1024 * 1024,
+            receive_window_bytes: 1024 * 1024,
+            max_data_bytes: 64 * 1024,
+            slow_stream_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(30),
+            max_streams: 16 * 1024,
+            max_unknown_replies: 1024,
+        }
+    }
+}
+
+/// What both ends agreed on for one link, from the `dialback-extensions` metadata of its Connect call.
+///
+/// The default is plain Konnectivity: nothing agreed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Negotiated {
+    /// With `flow-control/1`: the window in bytes that the peer granted us on each new stream.
+    pub peer_window_bytes: Option<u64>,
+}

@@ -1,0 +1,120 @@
+//! What can come of a dial, and what each side is told.
+
+use std::fmt;
+
+use crate::ids::ConnectId;
+
+/// The answer to a dial that nobody could send or nobody answered in time
+/// (Konnectivity server, `pkg/server/server.go`).
+const TIMED_OUT: &str = "timed out waiting for backend dial";
+/// What a dial gets whose agent went away, in grpc-go's words.
+const AGENT_LOST: &str = "rpc error: code = Canceled desc = context canceled";
+
+/// Why a dial did not lead to a connection.
+///
+/// An outcome, nobody's fault: it is told to the frontend, as `DIAL_RSP` or as an HTTP status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DialError {
+    /// No agent serves the destination.
+    NoAgent,
+    /// The tunnel to the chosen agent took no packet within the dial timeout.
+    SendTimedOut,
+    /// The agent did not answer within the dial timeout.
+    TimedOut,
+    /// The tunnel to the chosen agent was lost before the answer.
+    AgentLost,
+    /// The agent reported an error, in its words.
+    Refused(String),
+    /// The agent ended the dial without an answer (`DIAL_CLS`).
+    ClosedByAgent,
+    /// The agent answered with a connection id that it may not use.
+    InvalidAnswer,
+    /// The link carries as many streams as it may.
+    TooManyStreams {
+        /// The bound that was met, in streams.
+        limit: usize,
+    },
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAgent => f.write_str("No agent available"),
+            Self::SendTimedOut | Self::TimedOut => f.write_str(TIMED_OUT),
+            Self::AgentLost => f.write_str(AGENT_LOST),
+            Self::Refused(error) => f.write_str(error),
+            Self::ClosedByAgent => f.write_str("dial closed by the agent"),
+            Self::InvalidAnswer => {
+                f.write_str("agent answered the dial with an unusable connection id")
+            }
+            Self::TooManyStreams { limit } => {
+                write!(f, "agent tunnel is at its limit of {limit} streams")
+            }
+        }
+    }
+}
+
+impl std::error::Error for DialError {}
+
+/// The `reason` label of `dial_failure_count` (Konnectivity server, `pkg/server/metrics`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DialFailure {
+    /// No agent could be chosen.
+    NoAgent,
+    /// The agent answered with an error.
+    ErrorResponse,
+    /// The agent answered a dial that nobody waits for.
+    UnrecognizedResponse,
+    /// A good answer could not be handed to the frontend.
+    SendResponse,
+    /// The dial could not be sent, or the agent closed it or went away.
+    BackendClose,
+    /// The dial timeout passed.
+    BackendDialTimeout,
+    /// The frontend gave the dial up.
+    FrontendClose,
+}
+
+impl DialFailure {
+    /// The label value.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::NoAgent => "no_agent",
+            Self::ErrorResponse => "error_response",
+            Self::UnrecognizedResponse => "unrecognized_response",
+            Self::SendResponse => "send_rsp",
+            Self::BackendClose => "backend_close",
+            Self::BackendDialTimeout => "backend_dial_timeout",
+            Self::FrontendClose => "frontend_close",
+        }
+    }
+}
+
+impl DialError {
+    /// How the failure counts in `dial_failure_count`.
+    #[must_use]
+    pub const fn failure(&self) -> DialFailure {
+        match self {
+            Self::NoAgent => DialFailure::NoAgent,
+            Self::SendTimedOut | Self::TimedOut => DialFailure::BackendDialTimeout,
+            Self::AgentLost | Self::ClosedByAgent | Self::TooManyStreams { .. } => {
+                DialFailure::BackendClose
+            }
+            Self::Refused(_) | Self::InvalidAnswer => DialFailure::ErrorResponse,
+        }
+    }
+}
+
+/// What the frontend of a stream is to be told next, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamOutput {
+    /// The dial succeeded.
+    Dialled(ConnectId),
+    /// The dial failed; the stream is gone.
+    DialFailed(DialError),
+    /// Bytes from the endpoint.
+    Data(bytes::Bytes),
+    /// The stream ended, after all its data; it is gone.
+    Closed(crate::close::CloseReason),
+}

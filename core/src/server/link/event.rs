@@ -1,0 +1,42 @@
+//! What a link tells its driver beside packets.
+
+use std::time::Duration;
+
+use crate::close::CloseReason;
+use crate::ids::{ConnectId, StreamId};
+use crate::server::dial::DialFailure;
+
+/// Something to count, to log or to act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkEvent {
+    /// A dial is pending from now on.
+    DialStarted,
+    /// A pending dial is pending no more, whatever came of it.
+    DialEnded,
+    /// A dial failed, or an answer came that nobody waits for.
+    DialFailed(DialFailure),
+    /// A dial succeeded and the stream is established.
+    Opened {
+        /// The stream.
+        stream: StreamId,
+        /// Its id towards the agent and the frontend.
+        connect_id: ConnectId,
+        /// From the dial to its answer.
+        took: Duration,
+    },
+    /// An established stream has ended.
+    Closed {
+        /// The stream.
+        stream: StreamId,
+        /// Its id towards the agent and the frontend.
+        connect_id: Option<ConnectId>,
+        /// From the answer to the end.
+        lived: Duration,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// The agent announced its end: no new dials where another agent can serve them.
+    Draining,
+    /// The tunnel did not take a dial in time: choose it no more and end its Connect call with status OK.
+    Retired,
+}
