@@ -1,1 +1,10 @@
-//! placeholder
+//! The async driver of `dialback-core`, written once against the [`Runtime`] trait.
+
+pub mod grpc;
+mod net;
+mod runtime;
+mod timer;
+
+pub use net::{Listener, PeerAddr, Socket, TcpOptions, reset_on_close};
+pub use runtime::{Runtime, Sleep, Task};
+pub use timer::{Elapsed, Timer, timeout_at};
