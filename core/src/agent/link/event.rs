@@ -49,9 +49,8 @@ pub enum LinkEvent {
 pub enum EndpointOutput {
     /// Write these bytes.
     Write(Bytes),
-    /// Everything was written: close the connection in order. The stream is done with the task.
+    /// Everything was written: close the connection in order.
     Close,
-    /// Cut the connection so that the endpoint sees an error, not an orderly end. The stream is done with the
-    /// task.
+    /// Cut the connection so that the endpoint sees an error, not an orderly end.
     Abort,
 }

@@ -275,25 +275,17 @@ impl Link {
     }
 
     /// What an endpoint's task is to do next; `None` until the link wakes it.
+    ///
+    /// After `Close` and `Abort` the task does as told and then reports with [`Link::handle_endpoint_gone`].
     pub fn poll_endpoint(&mut self, now: Instant, id: StreamId) -> Option<EndpointOutput> {
-        let Some(stream) = self.mux.stream(id) else {
+        if self.is_aborted(id) {
             return Some(EndpointOutput::Abort);
-        };
-        let cut = stream.state.cut;
-        if !cut && let Some(data) = self.mux.take(now, id) {
+        }
+        if let Some(data) = self.mux.take(now, id) {
             return Some(EndpointOutput::Write(data));
         }
-        let stream = self.mux.stream_mut(id)?;
-        if cut || matches!(stream.state.phase, Phase::Closing) {
-            stream.state.endpoint_done = true;
-            self.remove_if_done(id);
-            return Some(if cut {
-                EndpointOutput::Abort
-            } else {
-                EndpointOutput::Close
-            });
-        }
-        None
+        let stream = self.mux.stream(id)?;
+        matches!(stream.state.phase, Phase::Closing).then_some(EndpointOutput::Close)
     }
 
     /// Whether an endpoint's task is to cut its connection now, even in the middle of a write.
@@ -302,19 +294,21 @@ impl Link {
         self.mux.stream(id).is_none_or(|stream| stream.state.cut)
     }
 
-    /// The endpoint's task is gone without having been asked to: the process ends or the task was lost.
+    /// The endpoint's task has let go of its connection: as it was told to, or on its own, which ends the stream
+    /// with an error.
     pub fn handle_endpoint_gone(&mut self, now: Instant, id: StreamId) {
         self.mux.discard_received(id);
-        if let Some(stream) = self.mux.stream_mut(id) {
-            stream.state.endpoint_done = true;
-            self.close(
-                now,
-                id,
-                CloseReason::TunnelLost,
-                "agent gave the connection up".to_owned(),
-            );
-            self.remove_if_done(id);
+        let Some(stream) = self.mux.stream_mut(id) else { return };
+        stream.state.endpoint_done = true;
+        match stream.state.phase {
+            Phase::Dialing { dial, .. } => {
+                self.dials.remove(&dial);
+                self.refuse_dial(id, dial, "agent gave the dial up".to_owned());
+            }
+            Phase::Open => self.close(now, id, CloseReason::TunnelLost, "agent gave the connection up".to_owned()),
+            Phase::Closing => {}
         }
+        self.remove_if_done(id);
     }
 
     // ---- towards the server ----
