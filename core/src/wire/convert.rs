@@ -35,10 +35,7 @@ impl DecodeError {
     pub fn status(&self) -> Status {
         Status::new(
             Code::Internal,
-            format!(
-                "grpc: failed to unmarshal the received message: {}",
-                self.0
-            ),
+            format!("grpc: failed to unmarshal the received message: {}", self.0),
         )
     }
 }

@@ -17,6 +17,9 @@ pub(super) const PREFIX_BYTES: usize = 5;
 /// also enough for all of a `DATA` before its payload.
 const HEAD_BYTES: usize = 32;
 
+/// Why encoding cannot fail.
+const ROOM: &str = "the buffer was made for the encoded length";
+
 /// One packet as a gRPC message, ready for HTTP/2.
 ///
 /// A [`Buf`] of a short head held inline and a shared body, so that the payload of `DATA` goes from the
@@ -104,7 +107,7 @@ impl Frame {
         if total <= HEAD_BYTES {
             let mut rest = &mut head[..];
             put_prefix(&mut rest, length);
-            message.encode_raw(&mut rest);
+            message.encode(&mut rest).expect(ROOM);
             return Self {
                 head,
                 head_at: 0,
@@ -114,7 +117,7 @@ impl Frame {
         }
         let mut body = BytesMut::with_capacity(total);
         put_prefix(&mut body, length);
-        message.encode_raw(&mut body);
+        message.encode(&mut body).expect(ROOM);
         Self {
             head,
             head_at: 0,

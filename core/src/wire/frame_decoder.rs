@@ -159,29 +159,59 @@ impl FrameDecoder {
     fn skip_prefix(&mut self) {
         let mut left = PREFIX_BYTES;
         self.buffered -= left;
-        while let Some(front) = self.chunks.front_mut() {
+        while left > 0
+            && let Some(mut front) = self.chunks.pop_front()
+        {
             let skipped = left.min(front.len());
-            front.advance(skipped);
             left -= skipped;
-            if !front.is_empty() {
-                break;
-            }
-            self.chunks.pop_front();
+            front.advance(skipped);
+            self.put_back(front);
         }
     }
 
     /// Takes `length` bytes, of which the caller knows that they are there.
     fn take(&mut self, length: usize) -> Bytes {
         self.buffered -= length;
-        if length == 0 {
+        let Some(mut front) = self.chunks.pop_front() else {
             return Bytes::new();
-        }
-        if let Some(message) = self.take_from_front(length)
-            && message.len() == length
-        {
+        };
+        if length <= front.len() {
+            let message = front.split_to(length);
+            self.put_back(front);
             return message;
-        } else {
-            unreachable!()
+        }
+        let mut message = BytesMut::with_capacity(length);
+        message.extend_from_slice(&front);
+        while message.len() < length
+            && let Some(mut front) = self.chunks.pop_front()
+        {
+            let missing = length - message.len();
+            message.extend_from_slice(&front.split_to(missing.min(front.len())));
+            self.put_back(front);
+        }
+        message.freeze()
+    }
+
+    fn put_back(&mut self, rest: Bytes) {
+        if !rest.is_empty() {
+            self.chunks.push_front(rest);
         }
     }
 }
+
+/// Copies `chunk` behind `last`, in place when nobody else holds that memory.
+fn join(last: &mut Bytes, chunk: &[u8]) {
+    let mut joined = match std::mem::take(last).try_into_mut() {
+        Ok(owned) => owned,
+        Err(shared) => {
+            let mut copy = BytesMut::with_capacity(shared.len() + chunk.len());
+            copy.extend_from_slice(&shared);
+            copy
+        }
+    };
+    joined.extend_from_slice(chunk);
+    *last = joined.freeze();
+}
+
+#[cfg(test)]
+mod tests;
