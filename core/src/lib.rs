@@ -6,12 +6,14 @@
 
 pub mod agent;
 mod close;
+mod entropy;
 mod ids;
 mod mux;
 pub mod server;
 pub mod wire;
 
 pub use close::{CloseReason, Initiator};
+pub use entropy::Entropy;
 pub use ids::{ConnectId, DialId, LinkId, StreamId};
 pub use mux::{MuxConfig, Negotiated};
 pub use wire::{Packet, PacketKind};
