@@ -6,6 +6,7 @@
 
 pub mod agent;
 mod close;
+pub mod connect;
 mod entropy;
 mod ids;
 mod mux;
