@@ -1,9 +1,11 @@
 //! The async driver of `dialback-core`, written once against the [`Runtime`] trait.
 
 pub mod grpc;
+mod metadata;
 mod net;
 mod runtime;
 mod timer;
+mod tunnel;
 
 pub use net::{Listener, PeerAddr, Socket, TcpOptions, reset_on_close};
 pub use runtime::{Runtime, Sleep, Task};

@@ -1,0 +1,21 @@
+//! HTTP/2 headers as the core's metadata: the core does not know the `http` crate.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// All values of a header, in order.
+pub(crate) fn header_values<'a>(
+    headers: &'a HeaderMap,
+    name: &'static str,
+) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(name).iter().map(HeaderValue::as_bytes)
+}
+
+/// Sets a header; a value that no header can carry is left out.
+pub(crate) fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    match HeaderValue::from_str(value) {
+        Ok(value) => {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        Err(_) => tracing::warn!(name, value, "not sent: no header can carry the value"),
+    }
+}
