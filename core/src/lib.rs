@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod agent;
+pub mod client;
 mod close;
 pub mod connect;
 mod entropy;
