@@ -1,9 +1,13 @@
-//! The server's machines: links to agents and Proxy streams of gRPC frontends.
+//! The server's machines: the router of dials, links to agents, Proxy streams of gRPC frontends.
 
 mod dial;
 pub mod link;
 mod proxy_stream;
+mod router;
+mod strategy;
 
 pub use dial::{DialError, DialFailure, StreamOutput};
 pub use link::{Link, LinkConfig, LinkEvent};
 pub use proxy_stream::{ProxyAction, ProxyStream, ProxyStreamConfig, StreamRef};
+pub use router::Router;
+pub use strategy::{LinkState, Strategies, StrategiesError, Strategy};

@@ -1,7 +1,5 @@
 //! Requests and answers as recorded from Go 1.26's `net/http` around the reference's handler.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use quickcheck::quickcheck;
 
 use super::*;
