@@ -1,0 +1,1 @@
+"""What the suites in Python share: our daemons, certificates, endpoints, and the base of a test."""
