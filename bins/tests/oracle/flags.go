@@ -155,7 +155,7 @@ var commandLines = [][]string{
 	{"--port"}, {"--port", "1", "--port"}, {"--port=a\"b"}, {"--port=a\nb"}, {"--port=é"},
 	{"--forever"}, {"--forever", "false"}, {"--forever=false"}, {"--forever=T"}, {"--forever=yes"}, {"--forever="}, {"--clean=0"},
 	{"--forever", "--", "--port=1"}, {"--", "--name"}, {"--"}, {"--port=1", "--", "--", "x"}, {"foo", "--port=1", "bar"}, {"help"}, {"-"}, {""}, {"", "--port=2"},
-	{"--nosuch"}, {"--nosuch=1"}, {"--nosuch", "x"}, {"--Port=1"}, {"--log_file=x"}, {"---x"}, {"--=x"}, {"--=", "x"}, {"-x"}, {"-port=1"}, {"-logtostderr"}, {"-é"}, {"-=x"},
+	{"--nosuch"}, {"--nosuch=1"}, {"--nosuch", "x"}, {"--Port=1"}, {"--log_file=x"}, {"---x"}, {"--=x"}, {"--=", "x"}, {"-x"}, {"-port=1"}, {"-logtostderr"}, {"-=x"},
 	{"-v=2"}, {"-v2"}, {"-v", "2"}, {"--v=2"}, {"--v", "2"}, {"-v"}, {"-v="}, {"-v=x"}, {"--v=x"}, {"-v-1"}, {"-v", "-1"}, {"-v=0x1"}, {"-v2147483648"}, {"-vv"}, {"-v=2", "-v=3"},
 	{"-h"}, {"--help"}, {"--help=false"}, {"--help=maybe"}, {"-hv3"}, {"-hx"}, {"-h=x"}, {"-h=false"}, {"-hh"}, {"--help", "--nosuch"}, {"-hv"}, {"-h="},
 	{"--keepalive=1h0m0s"}, {"--keepalive=5"}, {"--keepalive="}, {"--keepalive=1d"}, {"--keepalive", "-1s"}, {"--keepalive=\"1\""},

@@ -1,0 +1,26 @@
+//! The command lines of `proxy-server` and `proxy-agent`: flags, their values, and what they may be.
+//!
+//! Both read like the reference's, which uses the Go library pflag: the same names, types, defaults, value syntax and
+//! error texts. The parser is our own, a table of flags and some hundred lines, rather than clap: pflag's quirks are
+//! part of what manifests and scripts rely on (`--flag false` is true and a stray word, a value may begin with a
+//! hyphen, `-v2`, lists that append, `--help=false`, deprecated flags), and so are its messages and its usage text.
+//! With clap the parser, the error texts and the help would all have to be replaced to get there.
+//!
+//! A command line becomes options in two steps: [`FlagSet::parse`] fills a struct of plain values, in which anything
+//! is possible that the syntax allows; then `ServerFlags::validate` or `AgentFlags::validate` makes of that
+//! the typed [`ServerOptions`] or [`AgentOptions`], or says everything that is wrong.
+//!
+//! The value parsers are tested against tables that a Go program wrote (`tests/oracle/`).
+
+mod error;
+#[cfg(test)]
+mod oracle;
+mod quote;
+mod set;
+mod usage;
+mod value;
+
+pub use error::FlagError;
+pub use quote::quote;
+pub use set::{Flag, FlagSet, Parsed};
+pub use value::*;
