@@ -9,6 +9,7 @@ pub mod client;
 mod close;
 pub mod connect;
 mod entropy;
+pub mod http2;
 mod ids;
 mod mux;
 pub mod server;
