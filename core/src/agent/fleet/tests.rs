@@ -25,6 +25,10 @@ struct World {
 }
 
 impl World {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the epoch of a test; all else is an offset"
+    )]
     fn new(config: FleetConfig) -> Self {
         let now = Instant::now();
         Self {
@@ -514,6 +518,10 @@ fn counts_and_links_are_told_when_they_change() {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the epoch of a test; nothing follows it"
+)]
 fn configurations_that_cannot_work_are_refused() {
     let refusal = |change: fn(&mut FleetConfig)| {
         let mut config = FleetConfig::default();

@@ -18,6 +18,10 @@ struct World {
 }
 
 impl World {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the epoch of a test; all else is an offset"
+    )]
     fn new(config: TunnelConfig) -> Self {
         let now = Instant::now();
         let tunnel = Tunnel::new(config, DIAL, "tcp", "10.0.0.1:443", now).unwrap();
@@ -254,6 +258,10 @@ fn a_stream_that_ends_fails_the_dial() {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the epoch of a test; nothing follows it"
+)]
 fn other_protocols_are_refused_at_once() {
     for protocol in ["", "udp", "tcp4", "TCP"] {
         let config = TunnelConfig::default();
