@@ -16,7 +16,7 @@ use crate::net::{Listener, Socket};
 /// clock, spawns a task or opens a socket in any other way, which is what makes a simulation deterministic.
 ///
 /// Methods that return a socket or a timer are called from inside a task of this runtime.
-pub trait Runtime: Clone + fmt::Debug + Send + Sync + 'static {
+pub trait Runtime: Clone + fmt::Debug + Send + Sync + Unpin + 'static {
     /// A spawned task.
     type Task: Task;
     /// A timer.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dialback_core::http2::PingPolicy;
 use dialback_core::wire::MAX_MESSAGE_BYTES;
 use http::HeaderValue;
 
@@ -146,35 +147,6 @@ impl KeepaliveConfig {
     }
 }
 
-/// How often a client may PING a server; more than two in a row that come too soon close the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PingPolicy {
-    /// The shortest time between two.
-    pub min_time: Duration,
-    /// Whether `min_time` also holds while no stream is open; otherwise that is 2 h.
-    pub permit_without_stream: bool,
-}
-
-impl PingPolicy {
-    /// The rule of Konnectivity's agent listener.
-    #[must_use]
-    pub const fn agents() -> Self {
-        Self {
-            min_time: Duration::from_secs(30),
-            permit_without_stream: true,
-        }
-    }
-
-    /// The rule of its frontend listener, grpc-go's default.
-    #[must_use]
-    pub const fn frontends() -> Self {
-        Self {
-            min_time: Duration::from_secs(5 * 60),
-            permit_without_stream: false,
-        }
-    }
-}
-
 /// Settings of a listener's connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
@@ -184,7 +156,7 @@ pub struct ServerConfig {
     pub max_streams: u32,
     /// When to ping a silent client.
     pub keepalive: KeepaliveConfig,
-    /// How often a client may ping us.
+    /// How often a client may ping us; more closes the connection.
     pub pings: PingPolicy,
     /// Accept any `:authority`. To be set on Unix sockets, over which Go clients send the socket's path,
     /// percent-encoded, and others send it plain; h2 would refuse both.
@@ -199,7 +171,7 @@ impl ServerConfig {
             http2: Http2Config::tunnel(),
             max_streams: 100,
             keepalive: KeepaliveConfig::server(keepalive_time),
-            pings: PingPolicy::agents(),
+            pings: PingPolicy::AGENT_LISTENER,
             any_authority: false,
         }
     }
@@ -211,7 +183,7 @@ impl ServerConfig {
             http2: Http2Config::frontend(),
             max_streams: 10_000,
             keepalive: KeepaliveConfig::server(keepalive_time),
-            pings: PingPolicy::frontends(),
+            pings: PingPolicy::FRONTEND_LISTENER,
             any_authority: false,
         }
     }

@@ -23,9 +23,8 @@ mod transport;
 
 pub use call::{Call, MethodName};
 pub use client::{Caller, ClientConnection, InvalidAuthority, Target};
-pub use config::{
-    ACCEPT_TIMEOUT, ClientConfig, Http2Config, KeepaliveConfig, PingPolicy, ServerConfig,
-};
+pub use config::{ACCEPT_TIMEOUT, ClientConfig, Http2Config, KeepaliveConfig, ServerConfig};
+pub use dialback_core::http2::PingPolicy;
 pub use dialback_core::wire::{Code, Frame, Status};
 pub use error::ConnectionError;
 pub use h2::Reason;

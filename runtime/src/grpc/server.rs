@@ -14,7 +14,7 @@ use super::call::Call;
 use super::config::{RESET_MEMORY, ServerConfig};
 use super::error::ConnectionError;
 use super::keepalive::Keepalive;
-use super::transport::Watched;
+use super::transport::Guarded;
 use crate::runtime::Runtime;
 use crate::timer::{Timer, timeout_at};
 
@@ -24,7 +24,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A client's connection, seen from the server.
 ///
 /// [`poll_accept`](Self::poll_accept) does all the work: it reads and writes, answers PINGs, counts them against
-/// [`PingPolicy`](super::PingPolicy), sends keep-alive PINGs, and yields calls. Poll it until it returns `None`,
+/// [`ServerConfig::pings`], sends keep-alive PINGs, and yields calls. Poll it until it returns `None`,
 /// also while no further calls are expected: the streams of earlier calls move only by it.
 ///
 /// Dropping it closes the transport at once; streams that are still open end with `Unavailable`.
@@ -51,7 +51,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct ServerConnection<R: Runtime, T> {
     /// `None` once the connection has ended.
-    h2: Option<h2::server::Connection<Watched<T>, Frame>>,
+    h2: Option<h2::server::Connection<Guarded<R, T>, Frame>>,
     activity: Arc<Activity>,
     keepalive: Keepalive<R>,
     closing: Closing<R>,
@@ -79,7 +79,7 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> ServerConnection<R, T> {
         deadline: Instant,
     ) -> Result<Self, ConnectionError> {
         let activity = Arc::new(Activity::default());
-        let transport = Watched::new(io, Arc::clone(&activity));
+        let transport = Guarded::new(runtime.clone(), io, config, Arc::clone(&activity));
         let handshake = builder(config).handshake(transport);
         let mut h2 = timeout_at(runtime, deadline, handshake)
             .await

@@ -16,32 +16,32 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-pub type Ended = JoinHandle<Result<(), ConnectionError>>;
+pub(crate) type Ended = JoinHandle<Result<(), ConnectionError>>;
 
 /// What the pipe between both ends holds, as a socket's buffers would.
-pub const PIPE_BYTES: usize = 64 * 1024;
+pub(crate) const PIPE_BYTES: usize = 64 * 1024;
 
-pub fn runtime() -> TokioRuntime {
+pub(crate) fn runtime() -> TokioRuntime {
     TokioRuntime::current().unwrap()
 }
 
-pub fn agents() -> ServerConfig {
+pub(crate) fn agents() -> ServerConfig {
     ServerConfig::agents(Duration::from_secs(3600))
 }
 
-pub fn agent() -> ClientConfig {
+pub(crate) fn agent() -> ClientConfig {
     ClientConfig::agent(Duration::from_secs(3600))
 }
 
 /// A running server: its calls, and how its connection ends.
-pub struct Server {
-    pub calls: mpsc::UnboundedReceiver<Call>,
-    pub ended: Ended,
+pub(crate) struct Server {
+    pub(crate) calls: mpsc::UnboundedReceiver<Call>,
+    pub(crate) ended: Ended,
 }
 
 impl Server {
     /// Shakes hands over `io` and serves in a task of its own.
-    pub async fn start<T>(io: T, config: &ServerConfig) -> Self
+    pub(crate) async fn start<T>(io: T, config: &ServerConfig) -> Self
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -61,19 +61,19 @@ impl Server {
         Self { calls, ended }
     }
 
-    pub async fn call(&mut self) -> Call {
+    pub(crate) async fn call(&mut self) -> Call {
         self.calls.recv().await.unwrap()
     }
 }
 
 /// A running client: makes calls, and knows how its connection ends.
-pub struct Client {
-    pub caller: Caller,
-    pub ended: Ended,
+pub(crate) struct Client {
+    pub(crate) caller: Caller,
+    pub(crate) ended: Ended,
 }
 
 impl Client {
-    pub async fn start<T>(io: T, config: &ClientConfig) -> Self
+    pub(crate) async fn start<T>(io: T, config: &ClientConfig) -> Self
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -88,24 +88,24 @@ impl Client {
         Self { caller, ended }
     }
 
-    pub fn connect(&mut self) -> MessageStream {
+    pub(crate) fn connect(&mut self) -> MessageStream {
         self.connect_with(HeaderMap::new())
     }
 
-    pub fn connect_with(&mut self, metadata: HeaderMap) -> MessageStream {
+    pub(crate) fn connect_with(&mut self, metadata: HeaderMap) -> MessageStream {
         self.caller
             .call(&MethodName::CONNECT, metadata, None)
             .unwrap()
     }
 }
 
-pub async fn pair(server: &ServerConfig, client: &ClientConfig) -> (Server, Client) {
+pub(crate) async fn pair(server: &ServerConfig, client: &ClientConfig) -> (Server, Client) {
     let (near, far): (DuplexStream, DuplexStream) = tokio::io::duplex(PIPE_BYTES);
     tokio::join!(Server::start(near, server), Client::start(far, client))
 }
 
 /// The message that carries `data`.
-pub fn data(data: impl Into<Bytes>) -> Frame {
+pub(crate) fn data(data: impl Into<Bytes>) -> Frame {
     Frame::from(Packet::Data {
         connect_id: ConnectId::new(1),
         data: data.into(),
@@ -113,30 +113,31 @@ pub fn data(data: impl Into<Bytes>) -> Frame {
 }
 
 /// `length` bytes, different at every place that framing could confuse.
-pub fn pattern(length: usize) -> Bytes {
+pub(crate) fn pattern(length: usize) -> Bytes {
     (0..length).map(|at| (at % 251) as u8).collect()
 }
 
 /// The data of a message.
-pub fn data_of(message: Bytes) -> Bytes {
-    match decode(message).unwrap() {
-        Decoded::Packet(Packet::Data { data, .. }) => data,
-        other => panic!("expected DATA, got {other:?}"),
-    }
+pub(crate) fn data_of(message: Bytes) -> Bytes {
+    let decoded = decode(message).unwrap();
+    let Decoded::Packet(Packet::Data { data, .. }) = decoded else {
+        panic!("expected DATA, got {decoded:?}");
+    };
+    data
 }
 
 /// Sends as a well-behaved sender does.
-pub async fn send(stream: &mut MessageStream, message: Frame) {
+pub(crate) async fn send(stream: &mut MessageStream, message: Frame) {
     stream.send_ready().await.unwrap();
     stream.send(message).unwrap();
 }
 
-pub async fn receive(stream: &mut MessageStream) -> Bytes {
+pub(crate) async fn receive(stream: &mut MessageStream) -> Bytes {
     data_of(stream.recv().await.unwrap().unwrap())
 }
 
 /// Sends every message back until the client is done.
-pub async fn echo(mut stream: MessageStream) {
+pub(crate) async fn echo(mut stream: MessageStream) {
     while let Some(message) = stream.recv().await {
         let Ok(message) = message else { return };
         send(&mut stream, data(data_of(message))).await;

@@ -1,4 +1,4 @@
-//! The byte stream under h2, watched.
+//! A server's byte stream on its way to h2.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::activity::Activity;
+use crate::grpc::activity::Activity;
 
 /// A byte stream that counts its reads.
 #[derive(Debug)]

@@ -1,0 +1,8 @@
+//! The byte stream under h2: watched at both ends, and put right at the server's.
+
+mod farewell;
+mod guarded;
+mod watched;
+
+pub(crate) use guarded::Guarded;
+pub(crate) use watched::Watched;
