@@ -30,20 +30,21 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Dropping it closes the transport at once; streams that are still open end with `Unavailable`.
 ///
 /// ```no_run
-/// # use dialback_runtime::{Runtime, grpc::{ServerConfig, ServerConnection, MethodName, Status, ConnectionError}};
+/// # use dialback_runtime::Runtime;
+/// # use dialback_runtime::grpc::{ACCEPT_TIMEOUT, ConnectionError, MethodName, ServerConfig, ServerConnection, Status};
 /// # async fn serve<R: Runtime>(runtime: R, socket: R::TcpStream) -> Result<(), ConnectionError> {
-/// const CONNECT: MethodName = MethodName::new("AgentService", "Connect");
-/// let config = ServerConfig::agents(std::time::Duration::from_secs(3600));
-/// let deadline = runtime.now() + dialback_runtime::grpc::ACCEPT_TIMEOUT;
+/// let config = ServerConfig::frontends(std::time::Duration::from_secs(3600));
+/// let deadline = runtime.now() + ACCEPT_TIMEOUT;
 /// let mut connection = ServerConnection::handshake(&runtime, socket, &config, deadline).await?;
-/// while let Some(call) = connection.accept().await.transpose()? {
-///     if let Some(call) = call.route(&CONNECT) {
-///         runtime.spawn(async move {
-///             let mut stream = call.accept_lazily(http::HeaderMap::new());
-///             while let Some(Ok(message)) = stream.recv().await { /* … */ }
-///             stream.finish(&Status::OK);
-///         });
-///     }
+/// while let Some(call) = connection.accept().await {
+///     let Some(call) = call?.route(&MethodName::PROXY) else {
+///         continue;
+///     };
+///     runtime.spawn(async move {
+///         let mut stream = call.accept_lazily(http::HeaderMap::new());
+///         while let Some(Ok(message)) = stream.recv().await { /* … */ }
+///         stream.finish(&Status::ok());
+///     });
 /// }
 /// # Ok(())
 /// # }
