@@ -1,9 +1,11 @@
 //! The async driver of `dialback-core`, written once against the [`Runtime`] trait.
 
 pub mod grpc;
+pub mod listen;
 mod metadata;
 mod net;
 mod runtime;
+mod system_error;
 mod timer;
 mod tunnel;
 
