@@ -130,14 +130,17 @@ class AnswerTest(ConnectCase):
 class Cases:
     """What holds on either transport."""
 
-    def test_the_answer_comes_alone_and_before_the_endpoints_first_bytes(self):
-        self.start()
+    def answered_with_data(self) -> socket.socket:
+        """A connection whose endpoint speaks as soon as it is dialled."""
         connection, random = self.ask(protocol="HTTP/1.0")
         self.agent.send(packet.dial_response(random, 1))
         self.agent.send(packet.data(1, b"220 ready\r\n"))
-        # One read is one TLS record, and what one write left in a socket that is read at once.
-        self.assertEqual(connection.recv(4096), ESTABLISHED)
-        self.assertEqual(read_exactly(connection, 11), b"220 ready\r\n")
+        return connection
+
+    def test_the_answer_comes_before_the_endpoints_first_bytes(self):
+        self.start()
+        received = read_exactly(self.answered_with_data(), len(ESTABLISHED) + 11)
+        self.assertEqual(received, ESTABLISHED + b"220 ready\r\n")
 
     def test_a_hang_up_while_dialling_reaches_the_agent(self):
         self.start()
@@ -156,3 +159,10 @@ class UnixSocketTest(Cases, ConnectCase):
 @needs_daemons
 class MutualTlsTest(Cases, ConnectCase):
     tcp = True
+
+    def test_the_answer_comes_alone(self):
+        self.start()
+        connection = self.answered_with_data()
+        # One read is at most one TLS record.
+        self.assertEqual(connection.recv(4096), ESTABLISHED)
+        self.assertEqual(connection.recv(4096), b"220 ready\r\n")

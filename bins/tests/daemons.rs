@@ -1,0 +1,86 @@
+//! proxy-server and proxy-agent as an operator runs them.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use support::daemon::PROMPTLY;
+use support::pair::{Front, Pair};
+
+const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n";
+
+/// An endpoint with one connection, which sends everything back.
+fn echo_once() -> (String, thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let serving = thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let mut back = connection.try_clone().unwrap();
+        std::io::copy(&mut connection, &mut back).unwrap();
+    });
+    (address, serving)
+}
+
+fn dial(pair: &Pair, endpoint: &str) -> UnixStream {
+    let mut frontend = UnixStream::connect(pair.site.socket()).unwrap();
+    frontend.set_read_timeout(Some(PROMPTLY)).unwrap();
+    write!(
+        frontend,
+        "CONNECT {endpoint} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = [0; ESTABLISHED.len()];
+    frontend.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, ESTABLISHED);
+    frontend
+}
+
+#[test]
+fn a_pair_carries_a_connection_and_leaves_nothing_behind() {
+    let pair = Pair::start(Front::ConnectUnix, &[]);
+    let (endpoint, serving) = echo_once();
+    let mut frontend = dial(&pair, &endpoint);
+    frontend.write_all(b"to the endpoint and back").unwrap();
+    let mut echoed = [0; 24];
+    frontend.read_exact(&mut echoed).unwrap();
+    assert_eq!(&echoed, b"to the endpoint and back");
+    drop(frontend);
+    serving.join().unwrap();
+    pair.finish();
+}
+
+#[test]
+fn connections_live_on_while_the_agent_drains() {
+    let mut pair = Pair::start(Front::ConnectUnix, &[]);
+    let (endpoint, serving) = echo_once();
+    let mut frontend = dial(&pair, &endpoint);
+    pair.agent.terminate();
+    frontend.write_all(b"still here").unwrap();
+    let mut echoed = [0; 10];
+    frontend.read_exact(&mut echoed).unwrap();
+    assert_eq!(&echoed, b"still here");
+    assert_eq!(pair.agent.try_end(), None);
+    drop(frontend);
+    serving.join().unwrap();
+}
+
+#[test]
+fn strangers_on_the_agent_listener_disturb_nobody() {
+    let pair = Pair::start(Front::ConnectUnix, &[]);
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\xff\xff", b""] {
+        let mut stranger = TcpStream::connect(pair.site.agents()).unwrap();
+        stranger.set_read_timeout(Some(PROMPTLY)).unwrap();
+        stranger.write_all(garbage).unwrap();
+        stranger.shutdown(Shutdown::Write).unwrap();
+        // An alert or nothing, and then the end.
+        let _ = stranger.read_to_end(&mut Vec::new());
+    }
+    let (endpoint, serving) = echo_once();
+    drop(dial(&pair, &endpoint));
+    serving.join().unwrap();
+    pair.finish();
+}
