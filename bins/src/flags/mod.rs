@@ -12,7 +12,9 @@
 //!
 //! The value parsers are tested against tables that a Go program wrote (`tests/oracle/`).
 
+mod command_line;
 mod error;
+mod logging;
 #[cfg(test)]
 mod oracle;
 mod quote;
@@ -20,7 +22,10 @@ mod set;
 mod usage;
 mod value;
 
+pub use command_line::CommandLine;
 pub use error::FlagError;
+pub use logging::LoggingOptions;
+pub(crate) use quote::escape_into;
 pub use quote::quote;
 pub use set::{Flag, FlagSet, Parsed};
 pub use value::*;

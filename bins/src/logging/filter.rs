@@ -1,0 +1,67 @@
+//! Which events make a log line: klog's `-v` and `--vmodule`.
+
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Filter};
+
+use super::source::Source;
+use crate::flags::VModule;
+
+/// Lets an event through if the verbosity of its source file reaches the event's.
+#[derive(Clone, Debug)]
+pub(super) struct VerbosityFilter {
+    verbosity: i32,
+    vmodule: VModule,
+}
+
+impl VerbosityFilter {
+    pub(super) fn new(verbosity: i32, vmodule: VModule) -> Self {
+        Self { verbosity, vmodule }
+    }
+
+    fn lets_through(&self, metadata: &Metadata<'_>) -> bool {
+        let needed = verbosity_of(metadata);
+        // As in klog, a pattern can only add lines.
+        needed <= self.verbosity
+            || self
+                .vmodule
+                .level_for(Source::of(metadata).module())
+                .is_some_and(|level| needed <= level)
+    }
+}
+
+/// The verbosity from which an event is logged. That of other crates comes later, as it is about their insides.
+pub(super) fn verbosity_of(metadata: &Metadata<'_>) -> i32 {
+    let ours = metadata.target().starts_with("dialback");
+    match (*metadata.level(), ours) {
+        (Level::ERROR | Level::WARN, _) | (Level::INFO, true) => i32::MIN,
+        (Level::INFO, false) | (Level::DEBUG, true) => 5,
+        (Level::TRACE, true) => 6,
+        (Level::DEBUG, false) => 8,
+        (Level::TRACE, false) => 9,
+    }
+}
+
+impl<S: Subscriber> Filter<S> for VerbosityFilter {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        self.lets_through(metadata)
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.lets_through(metadata) {
+            Interest::always()
+        } else {
+            Interest::never()
+        }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        let highest = self.vmodule.highest().unwrap_or(self.verbosity);
+        Some(match highest.max(self.verbosity) {
+            ..5 => LevelFilter::INFO,
+            5 => LevelFilter::DEBUG,
+            6.. => LevelFilter::TRACE,
+        })
+    }
+}
