@@ -9,6 +9,8 @@ pub(crate) struct Activity {
     reads: AtomicU64,
     has_streams: AtomicBool,
     too_many_pings: AtomicBool,
+    holds_writes: AtomicBool,
+    unflushed: AtomicBool,
 }
 
 impl Activity {
@@ -38,5 +40,23 @@ impl Activity {
 
     pub(crate) fn too_many_pings(&self) -> bool {
         self.too_many_pings.load(Ordering::Relaxed)
+    }
+
+    /// Lets small writes wait for each other until this is taken back and the transport flushed.
+    pub(crate) fn hold_writes(&self, hold: bool) {
+        self.holds_writes.store(hold, Ordering::Relaxed);
+    }
+
+    pub(crate) fn holds_writes(&self) -> bool {
+        self.holds_writes.load(Ordering::Relaxed)
+    }
+
+    /// Something was written that has not been flushed yet.
+    pub(crate) fn set_unflushed(&self, unflushed: bool) {
+        self.unflushed.store(unflushed, Ordering::Relaxed);
+    }
+
+    pub(crate) fn unflushed(&self) -> bool {
+        self.unflushed.load(Ordering::Relaxed)
     }
 }

@@ -59,6 +59,7 @@ use crate::timer::timeout_at;
 pub struct ClientConnection<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> {
     /// `None` once the connection has ended.
     h2: Option<h2::client::Connection<Watched<T>, Frame>>,
+    activity: Arc<Activity>,
     keepalive: Option<Keepalive<R>>,
 }
 
@@ -90,13 +91,17 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> ClientConnection<R, T> {
             max_message: config.http2.max_message,
         };
         let keepalive = match (config.keepalive, connection.ping_pong()) {
-            (Some(config), Some(pings)) => {
-                Some(Keepalive::new(runtime.clone(), config, activity, pings))
-            }
+            (Some(config), Some(pings)) => Some(Keepalive::new(
+                runtime.clone(),
+                config,
+                Arc::clone(&activity),
+                pings,
+            )),
             _ => None,
         };
         let connection = Self {
             h2: Some(connection),
+            activity,
             keepalive,
         };
         Ok((caller, connection))
@@ -110,7 +115,13 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> ClientConnection<R, T> {
         let Some(h2) = &mut self.h2 else {
             return Poll::Ready(Ok(()));
         };
-        if let Poll::Ready(end) = Pin::new(h2).poll(cx) {
+        self.activity.hold_writes(true);
+        let mut end = Pin::new(&mut *h2).poll(cx);
+        self.activity.hold_writes(false);
+        if end.is_pending() && self.activity.unflushed() {
+            end = Pin::new(h2).poll(cx);
+        }
+        if let Poll::Ready(end) = end {
             self.h2 = None;
             return Poll::Ready(match end {
                 Ok(()) => Ok(()),
@@ -252,9 +263,9 @@ fn builder(config: &ClientConfig) -> h2::client::Builder {
     let mut builder = h2::client::Builder::new();
     builder
         .enable_push(false)
-        .initial_window_size(http2.stream_window())
-        .initial_connection_window_size(http2.connection_window())
-        .max_frame_size(http2.max_frame_size())
+        .initial_window_size(http2.legal_stream_window())
+        .initial_connection_window_size(http2.legal_connection_window())
+        .max_frame_size(http2.legal_max_frame_size())
         .max_send_buffer_size(http2.max_send_buffer)
         .max_header_list_size(http2.max_header_list)
         .max_concurrent_reset_streams(http2.max_reset_streams)

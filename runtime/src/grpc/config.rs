@@ -84,15 +84,15 @@ impl Http2Config {
     }
 
     /// Within what HTTP/2 allows (RFC 9113, section 6.9.1), as are the next two; h2 panics beyond.
-    pub(crate) fn stream_window(&self) -> u32 {
+    pub(crate) fn legal_stream_window(&self) -> u32 {
         self.stream_window.min(MAX_WINDOW)
     }
 
-    pub(crate) fn connection_window(&self) -> u32 {
+    pub(crate) fn legal_connection_window(&self) -> u32 {
         self.connection_window.min(MAX_WINDOW)
     }
 
-    pub(crate) fn max_frame_size(&self) -> u32 {
+    pub(crate) fn legal_max_frame_size(&self) -> u32 {
         self.max_frame_size.clamp(1 << 14, (1 << 24) - 1)
     }
 
@@ -102,7 +102,7 @@ impl Http2Config {
     /// to 256 a frame; this covers the worst a peer can send within the connection window, so a legitimate
     /// tunnel of small packets is never taken for an attack, and memory stays bounded by the windows.
     pub(crate) fn data_frame_budget(&self) -> usize {
-        usize::try_from(self.connection_window())
+        usize::try_from(self.legal_connection_window())
             .unwrap_or(usize::MAX)
             .saturating_mul(256)
     }

@@ -121,7 +121,19 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> ServerConnection<R, T> {
             };
             let idle = !h2.has_streams();
             self.activity.set_has_streams(!idle);
-            match h2.poll_accept(cx) {
+            self.activity.hold_writes(true);
+            let mut accepted = h2.poll_accept(cx);
+            self.activity.hold_writes(false);
+            if self.activity.unflushed() {
+                if accepted.is_pending() {
+                    accepted = h2.poll_accept(cx);
+                } else if matches!(accepted, Poll::Ready(Some(Ok(_)))) {
+                    // The call may keep its taker busy before the next poll. Should the connection end here, that
+                    // one will say so.
+                    let _ = h2.poll_closed(cx);
+                }
+            }
+            match accepted {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     let call = Call::new(request, respond, self.max_message);
                     return Poll::Ready(Some(Ok(call)));
@@ -205,9 +217,9 @@ fn builder(config: &ServerConfig) -> h2::server::Builder {
     let http2 = &config.http2;
     let mut builder = h2::server::Builder::new();
     builder
-        .initial_window_size(http2.stream_window())
-        .initial_connection_window_size(http2.connection_window())
-        .max_frame_size(http2.max_frame_size())
+        .initial_window_size(http2.legal_stream_window())
+        .initial_connection_window_size(http2.legal_connection_window())
+        .max_frame_size(http2.legal_max_frame_size())
         .max_send_buffer_size(http2.max_send_buffer)
         .max_header_list_size(http2.max_header_list)
         .max_concurrent_streams(config.max_streams)

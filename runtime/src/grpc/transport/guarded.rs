@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use dialback_core::http2::{AuthorityRewriter, PingEnforcer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::coalesced::Coalesced;
 use super::farewell::Farewell;
 use crate::grpc::activity::Activity;
 use crate::grpc::config::ServerConfig;
@@ -19,7 +20,7 @@ use crate::runtime::Runtime;
 /// Bytes are looked at, and changed, where they are: in the buffers that h2 reads to and writes from.
 #[derive(Debug)]
 pub(crate) struct Guarded<R, T> {
-    io: T,
+    io: Coalesced<T>,
     runtime: R,
     activity: Arc<Activity>,
     authority: Option<AuthorityRewriter>,
@@ -30,7 +31,7 @@ pub(crate) struct Guarded<R, T> {
 impl<R: Runtime, T> Guarded<R, T> {
     pub(crate) fn new(runtime: R, io: T, config: &ServerConfig, activity: Arc<Activity>) -> Self {
         Self {
-            io,
+            io: Coalesced::new(io, Arc::clone(&activity)),
             runtime,
             activity,
             authority: config.any_authority.then(AuthorityRewriter::new),

@@ -1,5 +1,6 @@
 //! The byte stream under h2: watched at both ends, and put right at the server's.
 
+mod coalesced;
 mod farewell;
 mod guarded;
 mod watched;

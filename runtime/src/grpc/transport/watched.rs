@@ -7,18 +7,22 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::coalesced::Coalesced;
 use crate::grpc::activity::Activity;
 
 /// A byte stream that counts its reads.
 #[derive(Debug)]
 pub(crate) struct Watched<T> {
-    io: T,
+    io: Coalesced<T>,
     activity: Arc<Activity>,
 }
 
 impl<T> Watched<T> {
-    pub(crate) const fn new(io: T, activity: Arc<Activity>) -> Self {
-        Self { io, activity }
+    pub(crate) fn new(io: T, activity: Arc<Activity>) -> Self {
+        Self {
+            io: Coalesced::new(io, Arc::clone(&activity)),
+            activity,
+        }
     }
 }
 
