@@ -298,14 +298,21 @@ impl Link {
     /// with an error.
     pub fn handle_endpoint_gone(&mut self, now: Instant, id: StreamId) {
         self.mux.discard_received(id);
-        let Some(stream) = self.mux.stream_mut(id) else { return };
+        let Some(stream) = self.mux.stream_mut(id) else {
+            return;
+        };
         stream.state.endpoint_done = true;
         match stream.state.phase {
             Phase::Dialing { dial, .. } => {
                 self.dials.remove(&dial);
                 self.refuse_dial(id, dial, "agent gave the dial up".to_owned());
             }
-            Phase::Open => self.close(now, id, CloseReason::TunnelLost, "agent gave the connection up".to_owned()),
+            Phase::Open => self.close(
+                now,
+                id,
+                CloseReason::TunnelLost,
+                "agent gave the connection up".to_owned(),
+            ),
             Phase::Closing => {}
         }
         self.remove_if_done(id);
