@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod agent;
+mod byte_queue;
 pub mod client;
 mod close;
 pub mod connect;

@@ -2,7 +2,6 @@
 
 mod config;
 mod error;
-mod queue;
 mod tunnel;
 
 pub use config::TunnelConfig;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::config::TunnelConfig;
 use super::error::{ConnectionError, DialError, TunnelLoss};
-use super::queue::ByteQueue;
+use crate::byte_queue::ByteQueue;
 use crate::ids::{ConnectId, DialId};
 use crate::wire::Packet;
 

@@ -12,7 +12,7 @@ const JOINED_BYTES: usize = 16 * 1024;
 
 /// A queue of bytes that keeps large chunks as they are and joins small ones.
 #[derive(Debug, Default)]
-pub(super) struct ByteQueue {
+pub(crate) struct ByteQueue {
     chunks: VecDeque<Bytes>,
     /// Small chunks joined, behind all of `chunks`.
     tail: BytesMut,
@@ -21,15 +21,15 @@ pub(super) struct ByteQueue {
 
 impl ByteQueue {
     /// Bytes in the queue.
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.bytes
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
-    pub(super) fn push(&mut self, data: Bytes) {
+    pub(crate) fn push(&mut self, data: Bytes) {
         self.bytes += data.len();
         if data.len() > JOIN_UP_TO_BYTES {
             self.flush_tail();
@@ -43,7 +43,7 @@ impl ByteQueue {
     }
 
     /// The next bytes, at most `max_bytes` and never none; `None` when there are none to give.
-    pub(super) fn take(&mut self, max_bytes: usize) -> Option<Bytes> {
+    pub(crate) fn take(&mut self, max_bytes: usize) -> Option<Bytes> {
         if max_bytes == 0 {
             return None;
         }
@@ -60,7 +60,7 @@ impl ByteQueue {
         Some(data)
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
