@@ -1,5 +1,6 @@
 //! The async driver of `dialback-core`, written once against the [`Runtime`] trait.
 
+pub mod dial;
 pub mod grpc;
 pub mod listen;
 mod metadata;
