@@ -212,7 +212,10 @@ impl Pair {
         self.agent.terminate();
         // The first signal drains an agent, the second one ends it, unless it has ended by then.
         super::daemon::eventually(|| match self.agent.try_end() {
-            Some(status) => Ok(assert!(status.success(), "proxy-agent ended with {status}")),
+            Some(status) => {
+                assert!(status.success(), "proxy-agent ended with {status}");
+                Ok(())
+            }
             None => {
                 self.agent.terminate();
                 Err("proxy-agent still runs".to_owned())

@@ -33,7 +33,8 @@ class Bridge:
             upwards = threading.Thread(target=_copy, args=(near, far))
             upwards.start()
             _copy(far, near)
-            near.shutdown(socket.SHUT_RD)
+            # Wakes the other direction, which nobody waits for any more.
+            _end(near, socket.SHUT_RD)
             upwards.join()
 
 
@@ -41,6 +42,13 @@ def _copy(source: socket.socket, sink: socket.socket):
     try:
         while chunk := source.recv(65536):
             sink.sendall(chunk)
-        sink.shutdown(socket.SHUT_WR)
     except OSError:
-        pass  # The other direction ends on its own.
+        pass  # Either end has gone, which the other one is told below.
+    _end(sink, socket.SHUT_WR)
+
+
+def _end(connection: socket.socket, side: int):
+    try:
+        connection.shutdown(side)
+    except OSError:
+        pass  # It has ended by itself.

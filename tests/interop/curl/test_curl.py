@@ -74,7 +74,7 @@ class CurlCase(InteropCase):
     def fetch(self, *arguments) -> bytes:
         """What a request that has to succeed answers."""
         done = self.curl("--fail", *arguments)
-        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
 
 

@@ -125,7 +125,7 @@ class Cases:
                 answer += read_exactly(connection, 1)
             self.assertRegex(answer, NOT_ALLOWED)
         for request in (
-            b"connect a:1 HTTP/1.1\r\n\r\n",
+            b"connect 127.0.0.1:1 HTTP/1.1\r\nHost: a\r\n\r\n",
             b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
             b"CONNECT a:1\r\n\r\n",
             b"\x16\x03\x01 nonsense\r\n\r\n",

@@ -17,7 +17,7 @@ class FakeServer:
         self.headers = [("serverid", server_id), ("servercount", count)]
         # A status to turn agents away with.
         self.rejection = None
-        # Set: agents are left without an answer.
+        # While true agents are left without an answer.
         self.silent = False
         self.attempts = 0
         self._calls = queue.SimpleQueue()
@@ -67,7 +67,7 @@ class FakeServer:
         if self.silent:
             gone = threading.Event()
             if context.add_callback(gone.set):
-                while not gone.wait(0.1) and not self._stopping.is_set():
+                while self.silent and not gone.wait(0.1) and not self._stopping.is_set():
                     pass
             return
         context.send_initial_metadata(self.headers)
