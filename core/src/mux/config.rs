@@ -22,9 +22,13 @@ pub struct MuxConfig {
     pub max_data_bytes: usize,
     /// How long a stream at its bound may take nothing before it alone is reset. Default 10 s.
     pub slow_stream_timeout: Duration,
-    /// How long a closing stream may take to send what it has queued and to be answered. Default 30 s.
+    /// How long a closing stream may go without a byte moving, or without the answer. Default 30 s.
+    ///
+    /// An endpoint's close is not held to it while its last bytes wait for the frontend to read on.
     pub close_timeout: Duration,
     /// Streams a link may carry, pending dials included; further dials are refused. Default 16,384.
+    ///
+    /// As many packets about streams may wait for the transport.
     pub max_streams: usize,
     /// Replies to unknown connection ids that may wait for the tunnel; further ones are dropped. Default 1,024.
     ///

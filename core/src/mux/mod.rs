@@ -11,7 +11,7 @@ mod stream;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use slab::Slab;
@@ -43,6 +43,15 @@ pub(crate) struct Outgoing {
     pub(crate) ended: Option<StreamId>,
 }
 
+impl Outgoing {
+    const fn packet(packet: Packet) -> Self {
+        Self {
+            packet,
+            ended: None,
+        }
+    }
+}
+
 /// The table of streams of one link.
 #[derive(Debug)]
 pub(crate) struct Mux<T> {
@@ -51,8 +60,13 @@ pub(crate) struct Mux<T> {
     streams: Slab<Stream<T>>,
     serial: u64,
     by_connect_id: BTreeMap<ConnectId, StreamId>,
+    /// Packets that go before all else; their number is bounded by [`Mux::insert`].
     control: VecDeque<Packet>,
-    unknown_replies: usize,
+    /// Streams whose peer is to be told of credit.
+    grants: VecDeque<StreamId>,
+    /// Replies about ids that nobody knows.
+    replies: VecDeque<Packet>,
+    /// Streams that can send, in turn.
     ready: VecDeque<StreamId>,
     wakes: VecDeque<StreamId>,
     full: BTreeSet<StreamId>,
@@ -68,7 +82,8 @@ impl<T> Mux<T> {
             serial: 0,
             by_connect_id: BTreeMap::new(),
             control: VecDeque::new(),
-            unknown_replies: 0,
+            grants: VecDeque::new(),
+            replies: VecDeque::new(),
             ready: VecDeque::new(),
             wakes: VecDeque::new(),
             full: BTreeSet::new(),
@@ -80,8 +95,12 @@ impl<T> Mux<T> {
         self.streams.len()
     }
 
+    /// No stream, timer or packet is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.streams.is_empty()
+            && self.timers.is_empty()
+            && self.control.is_empty()
+            && self.replies.is_empty()
     }
 
     pub(crate) fn ids(&self) -> Vec<StreamId> {
@@ -89,9 +108,12 @@ impl<T> Mux<T> {
     }
 
     /// A new stream without a connection id; `None` at `max_streams`.
+    ///
+    /// Streams come and go faster than a stalled transport takes the packets about them, so these are held to
+    /// the same bound.
     pub(crate) fn insert(&mut self, state: T) -> Option<StreamId> {
         let limit = self.config.max_streams.min(1 << INDEX_BITS);
-        if self.streams.len() >= limit {
+        if self.streams.len() >= limit || self.control.len() >= limit {
             return None;
         }
         let entry = self.streams.vacant_entry();
@@ -148,19 +170,36 @@ impl<T> Mux<T> {
         self.set_slow_deadline(id, None);
         self.release_connect_id(id);
         self.full.remove(&id);
-        self.stream(id)?;
+        let stream = self.stream(id)?;
+        let (scheduled, grant_queued) = (stream.send.scheduled, stream.grant_queued);
+        if scheduled {
+            self.ready.retain(|other| *other != id);
+        }
+        if grant_queued {
+            self.grants.retain(|other| *other != id);
+        }
         Some(self.streams.remove(index(id)).state)
+    }
+
+    /// The transport is gone: nothing waits for it any more, and nothing is accepted for it.
+    pub(crate) fn shut(&mut self) {
+        self.control.clear();
+        self.grants.clear();
+        self.replies.clear();
+        self.ready.clear();
+        for (_, stream) in &mut self.streams {
+            stream.send.close();
+            stream.send.source_paused = false;
+            stream.send.scheduled = false;
+            stream.grant_queued = false;
+        }
+        self.by_connect_id.clear();
     }
 
     // ---- from the tunnel ----
 
     /// DATA from the peer.
-    pub(crate) fn receive(
-        &mut self,
-        now: Instant,
-        connect_id: ConnectId,
-        data: &Bytes,
-    ) -> Received {
+    pub(crate) fn receive(&mut self, now: Instant, connect_id: ConnectId, data: Bytes) -> Received {
         let Some(id) = self.by_connect_id(connect_id) else {
             return Received::Unknown;
         };
@@ -172,15 +211,12 @@ impl<T> Mux<T> {
             return Received::Unknown;
         };
         let was_empty = stream.receive.is_empty();
+        let moved = !data.is_empty();
         if stream.receive.receive(data).is_err() {
             return Received::Violation(id);
         }
-        let full = stream.receive.queued_bytes() >= bound;
-        if full && stream.receive.has_window() {
-            // Within its credit by payload, beyond any sense by the number of packets.
-            return Received::Violation(id);
-        }
         let wake = was_empty && !stream.receive.is_empty();
+        let full = !stream.receive.has_window() && stream.receive.queued_bytes() >= bound;
         if full && self.full.insert(id) {
             self.set_slow_deadline(id, Some(slow));
         }
@@ -188,6 +224,9 @@ impl<T> Mux<T> {
             self.wake(id);
         }
         self.grant(id);
+        if moved {
+            self.put_off(now, id);
+        }
         Received::Accepted
     }
 
@@ -227,6 +266,7 @@ impl<T> Mux<T> {
             self.set_slow_deadline(id, (!below).then_some(slow));
         }
         self.grant(id);
+        self.put_off(now, id);
         Some(data)
     }
 
@@ -250,13 +290,29 @@ impl<T> Mux<T> {
         if connect_id.is_none_or(|connect_id| self.by_connect_id(connect_id) != Some(id)) {
             return;
         }
-        if let Some(bytes) = self
-            .stream_mut(id)
-            .and_then(|stream| stream.receive.grant())
+        if let Some(stream) = self.stream_mut(id)
+            && stream.receive.grant()
+            && !std::mem::replace(&mut stream.grant_queued, true)
         {
-            self.control
-                .push_back(Packet::WindowUpdate { connect_id, bytes });
+            self.grants.push_back(id);
         }
+    }
+
+    /// The next credit for the peer, all of one stream's in one packet.
+    fn next_grant(&mut self) -> Option<Packet> {
+        while let Some(id) = self.grants.pop_front() {
+            let Some(stream) = self.stream_mut(id) else {
+                continue;
+            };
+            stream.grant_queued = false;
+            let connect_id = stream.connect_id;
+            let bytes = stream.receive.tell_grant();
+            let known = connect_id.and_then(|connect_id| self.by_connect_id(connect_id));
+            if known == Some(id) {
+                return Some(Packet::WindowUpdate { connect_id, bytes });
+            }
+        }
+        None
     }
 
     // ---- towards the tunnel ----
@@ -268,9 +324,8 @@ impl<T> Mux<T> {
 
     /// A reply about an id that this link does not know; dropped when too many wait already.
     pub(crate) fn reply_to_unknown(&mut self, packet: Packet) {
-        if self.unknown_replies < self.config.max_unknown_replies {
-            self.unknown_replies += 1;
-            self.control.push_back(packet);
+        if self.replies.len() < self.config.max_unknown_replies {
+            self.replies.push_back(packet);
         }
     }
 
@@ -325,19 +380,23 @@ impl<T> Mux<T> {
 
     /// Something waits for the transport.
     pub(crate) fn has_transmit(&self) -> bool {
-        !self.control.is_empty() || !self.ready.is_empty()
+        !(self.control.is_empty()
+            && self.grants.is_empty()
+            && self.replies.is_empty()
+            && self.ready.is_empty())
     }
 
-    /// The next packet for the transport: control first, then one packet of each stream in turn.
-    pub(crate) fn poll_transmit(&mut self) -> Option<Outgoing> {
+    /// The next packet for the transport: what is about streams first, then DATA, one packet of each stream in
+    /// turn.
+    pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<Outgoing> {
         if let Some(packet) = self.control.pop_front() {
-            if self.control.is_empty() {
-                self.unknown_replies = 0;
-            }
-            return Some(Outgoing {
-                packet,
-                ended: None,
-            });
+            return Some(Outgoing::packet(packet));
+        }
+        if let Some(packet) = self.next_grant() {
+            return Some(Outgoing::packet(packet));
+        }
+        if let Some(packet) = self.replies.pop_front() {
+            return Some(Outgoing::packet(packet));
         }
         while let Some(id) = self.ready.pop_front() {
             let (max_data, bound) = (self.config.max_data_bytes, self.config.send_buffer_bytes);
@@ -347,10 +406,7 @@ impl<T> Mux<T> {
             stream.send.scheduled = false;
             let connect_id = stream.connect_id;
             let outgoing = if let Some(data) = stream.send.next_data(max_data) {
-                Outgoing {
-                    packet: Packet::Data { connect_id, data },
-                    ended: None,
-                }
+                Outgoing::packet(Packet::Data { connect_id, data })
             } else if let Some(packet) = stream.send.next_end() {
                 Outgoing {
                     packet,
@@ -367,6 +423,7 @@ impl<T> Mux<T> {
             if resume {
                 self.wake(id);
             }
+            self.put_off(now, id);
             return Some(outgoing);
         }
         None
@@ -397,6 +454,34 @@ impl<T> Mux<T> {
 
     /// Arms, moves or (with `None`) disarms the role's deadline of a stream.
     pub(crate) fn set_deadline(&mut self, id: StreamId, at: Option<Instant>) {
+        if let Some(stream) = self.stream_mut(id) {
+            stream.patience = None;
+            self.move_deadline(id, at);
+        }
+    }
+
+    /// Arms the role's deadline of a stream so that it passes once no byte has moved for `patience`.
+    pub(crate) fn await_progress(&mut self, now: Instant, id: StreamId, patience: Duration) {
+        if let Some(stream) = self.stream_mut(id) {
+            stream.patience = Some(patience);
+            self.move_deadline(id, Some(now + patience));
+        }
+    }
+
+    /// The role waits for something on this stream.
+    pub(crate) fn has_deadline(&self, id: StreamId) -> bool {
+        self.stream(id)
+            .is_some_and(|stream| stream.deadline.is_some())
+    }
+
+    /// A byte has moved.
+    fn put_off(&mut self, now: Instant, id: StreamId) {
+        if let Some(patience) = self.stream(id).and_then(|stream| stream.patience) {
+            self.move_deadline(id, Some(now + patience));
+        }
+    }
+
+    fn move_deadline(&mut self, id: StreamId, at: Option<Instant>) {
         let Some(stream) = self.stream_mut(id) else {
             return;
         };
@@ -445,7 +530,7 @@ impl<T> Mux<T> {
         Some((id, timer))
     }
 
-    /// Bytes held for both directions of all streams, the cost of small chunks included.
+    /// Bytes held for both directions of all streams.
     #[cfg(test)]
     pub(crate) fn held_bytes(&self) -> usize {
         self.streams

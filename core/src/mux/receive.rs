@@ -1,25 +1,21 @@
 //! One stream's bytes on their way from the tunnel to its local reader.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
-/// Payloads up to this size are copied out of the transport's buffer, which a slice would keep alive whole.
-const COPY_UP_TO_BYTES: usize = 1024;
-/// What a queued chunk costs beside its bytes, counted so that a flood of tiny packets meets the bound too.
-const CHUNK_COST_BYTES: usize = 64;
+use crate::byte_queue::ByteQueue;
 
 /// The queue from the tunnel towards a stream's local reader.
 #[derive(Debug, Default)]
 pub(crate) struct ReceiveHalf {
-    chunks: VecDeque<Bytes>,
-    bytes: usize,
+    queue: ByteQueue,
     /// Payload bytes the peer may still send; `None` when it knows no credit.
     window: Option<u64>,
     /// The whole window, to which `window` returns.
     window_size: u64,
     /// Taken by the reader, not yet granted again.
     ungranted: u64,
+    /// Granted, and not yet told to the peer.
+    untold_grant: u64,
     /// Nobody reads any more: bytes are dropped and count as taken.
     discarding: bool,
 }
@@ -35,46 +31,49 @@ impl ReceiveHalf {
     }
 
     /// Takes a payload from the tunnel.
-    pub(super) fn receive(&mut self, data: &Bytes) -> Result<(), WindowOverrun> {
+    pub(super) fn receive(&mut self, data: Bytes) -> Result<(), WindowOverrun> {
         let length = data.len() as u64;
         if let Some(window) = &mut self.window {
             *window = window.checked_sub(length).ok_or(WindowOverrun)?;
         }
         if self.discarding {
             self.ungranted += length;
-        } else if !data.is_empty() {
-            self.bytes += data.len() + CHUNK_COST_BYTES;
-            self.chunks.push_back(if data.len() <= COPY_UP_TO_BYTES {
-                Bytes::copy_from_slice(data)
-            } else {
-                data.clone()
-            });
+        } else {
+            self.queue.push(data);
         }
         Ok(())
     }
 
     /// The next chunk for the reader.
     pub(super) fn take(&mut self) -> Option<Bytes> {
-        let data = self.chunks.pop_front()?;
-        self.bytes -= data.len() + CHUNK_COST_BYTES;
+        let data = self.queue.take(usize::MAX)?;
         self.ungranted += data.len() as u64;
         Some(data)
     }
 
-    /// Credit worth sending back now: once half the window was taken, or everything was and a quarter.
-    pub(super) fn grant(&mut self) -> Option<u64> {
-        let window = self.window.as_mut()?;
-        let due = if self.chunks.is_empty() {
+    /// Grants credit again where it is worth a packet: once half the window was taken, or everything was and a
+    /// quarter. True when the peer is to be told.
+    pub(super) fn grant(&mut self) -> bool {
+        let Some(window) = self.window.as_mut() else {
+            return false;
+        };
+        let due = if self.queue.is_empty() {
             self.window_size / 4
         } else {
             self.window_size / 2
         };
         if self.ungranted == 0 || self.ungranted < due {
-            return None;
+            return false;
         }
         let grant = std::mem::take(&mut self.ungranted);
         *window += grant;
-        Some(grant)
+        self.untold_grant += grant;
+        true
+    }
+
+    /// The credit that the peer is now told of; zero when it was told already.
+    pub(super) fn tell_grant(&mut self) -> u64 {
+        std::mem::take(&mut self.untold_grant)
     }
 
     /// Drops what is queued and all that still comes; returns true when that changed something.
@@ -86,11 +85,11 @@ impl ReceiveHalf {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.queue.is_empty()
     }
 
     pub(crate) fn queued_bytes(&self) -> usize {
-        self.bytes
+        self.queue.len()
     }
 
     /// The peer is held by credit, so this queue cannot outgrow its window.

@@ -1,22 +1,14 @@
 //! One stream's bytes on their way into the tunnel.
 
-use std::collections::VecDeque;
+use bytes::Bytes;
 
-use bytes::{Bytes, BytesMut};
-
+use crate::byte_queue::ByteQueue;
 use crate::wire::Packet;
-
-/// Chunks below this size are joined with what waits behind them, so that a chatty source does not cost a
-/// packet a write.
-const MERGE_BELOW_BYTES: usize = 2 * 1024;
-/// A joined packet grows to at most this size; the copy stays cheap against the packet it saves.
-const MERGED_BYTES: usize = 16 * 1024;
 
 /// The queue from a stream's local source towards the tunnel, and what ends it.
 #[derive(Debug, Default)]
 pub(crate) struct SendHalf {
-    chunks: VecDeque<Bytes>,
-    bytes: usize,
+    queue: ByteQueue,
     /// Payload bytes the peer lets us send; `None` when it knows no credit.
     credit: Option<u64>,
     /// Sent after the last chunk; nothing is accepted once it is set.
@@ -50,9 +42,8 @@ impl SendHalf {
 
     /// Queues bytes; dropped when the half has ended, since nobody would take them.
     pub(super) fn push(&mut self, data: Bytes) {
-        if !data.is_empty() && self.is_open() {
-            self.bytes += data.len();
-            self.chunks.push_back(data);
+        if self.is_open() {
+            self.queue.push(data);
         }
     }
 
@@ -65,8 +56,7 @@ impl SendHalf {
 
     /// Drops everything: the peer no longer knows the stream.
     pub(super) fn close(&mut self) {
-        self.chunks.clear();
-        self.bytes = 0;
+        self.queue.clear();
         self.end = None;
         self.closed = true;
     }
@@ -81,12 +71,12 @@ impl SendHalf {
     }
 
     pub(crate) fn queued_bytes(&self) -> usize {
-        self.bytes
+        self.queue.len()
     }
 
     /// Something could be sent now.
     pub(super) fn is_ready(&self) -> bool {
-        if self.chunks.is_empty() {
+        if self.queue.is_empty() {
             self.end.is_some()
         } else {
             self.credit != Some(0)
@@ -99,45 +89,16 @@ impl SendHalf {
             Some(credit) => usize::try_from(credit).unwrap_or(usize::MAX).min(max_bytes),
             None => max_bytes,
         };
-        if allowed == 0 {
-            return None;
-        }
-        let data = self.take(allowed)?;
-        self.bytes -= data.len();
+        let data = self.queue.take(allowed)?;
         if let Some(credit) = &mut self.credit {
             *credit -= data.len() as u64;
         }
         Some(data)
     }
 
-    fn take(&mut self, allowed: usize) -> Option<Bytes> {
-        let first = self.chunks.front_mut()?;
-        if first.len() > allowed {
-            return Some(first.split_to(allowed));
-        }
-        let first = self.chunks.pop_front()?;
-        let limit = allowed.min(MERGED_BYTES);
-        let fits = |queue: &VecDeque<Bytes>, so_far: usize| {
-            queue
-                .front()
-                .is_some_and(|next| so_far + next.len() <= limit)
-        };
-        if first.len() >= MERGE_BELOW_BYTES || !fits(&self.chunks, first.len()) {
-            return Some(first);
-        }
-        let mut merged = BytesMut::with_capacity(limit.min(self.bytes));
-        merged.extend_from_slice(&first);
-        while fits(&self.chunks, merged.len()) {
-            if let Some(next) = self.chunks.pop_front() {
-                merged.extend_from_slice(&next);
-            }
-        }
-        Some(merged.freeze())
-    }
-
     /// The end, once nothing waits in front of it.
     pub(super) fn next_end(&mut self) -> Option<Packet> {
-        if !self.chunks.is_empty() {
+        if !self.queue.is_empty() {
             return None;
         }
         let end = self.end.take()?;

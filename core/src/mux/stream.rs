@@ -1,6 +1,6 @@
 //! One stream of a link: its two halves and its timers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::receive::ReceiveHalf;
 use super::send::SendHalf;
@@ -15,8 +15,12 @@ pub(crate) struct Stream<T> {
     pub(crate) receive: ReceiveHalf,
     /// The deadline of what the role waits for: a dial, a close.
     pub(super) deadline: Option<Instant>,
+    /// Every byte that moves puts the role's deadline off by this much.
+    pub(super) patience: Option<Duration>,
     /// The deadline of a reader that stands in everyone's way.
     pub(super) slow_deadline: Option<Instant>,
+    /// The stream stands in the queue of grants.
+    pub(super) grant_queued: bool,
     /// The stream stands in the queue of wake-ups.
     pub(super) wake_queued: bool,
     pub(crate) state: T,
@@ -30,12 +34,15 @@ impl<T> Stream<T> {
             send: SendHalf::default(),
             receive: ReceiveHalf::default(),
             deadline: None,
+            patience: None,
             slow_deadline: None,
+            grant_queued: false,
             wake_queued: false,
             state,
         }
     }
 
+    /// Its id on the wire, once there is one.
     pub(crate) fn connect_id(&self) -> Option<ConnectId> {
         self.connect_id
     }

@@ -7,6 +7,6 @@ use crate::mux::MuxConfig;
 pub struct LinkConfig {
     /// Bounds of the streams.
     ///
-    /// `close_timeout` also bounds how long an endpoint may take to accept what was sent before the close.
+    /// `close_timeout` also bounds how long an endpoint may take nothing of what was sent before the close.
     pub mux: MuxConfig,
 }

@@ -52,11 +52,14 @@ impl Link {
 
     /// A packet from the server.
     pub fn handle_packet(&mut self, now: Instant, packet: Packet) {
+        if !self.up {
+            return;
+        }
         match packet {
             Packet::Data {
                 connect_id: Some(connect_id),
                 data,
-            } => self.handle_data(now, connect_id, &data),
+            } => self.handle_data(now, connect_id, data),
             Packet::DialRequest {
                 dial,
                 protocol,
@@ -119,7 +122,7 @@ impl Link {
         }
     }
 
-    fn handle_data(&mut self, now: Instant, connect_id: ConnectId, data: &Bytes) {
+    fn handle_data(&mut self, now: Instant, connect_id: ConnectId, data: Bytes) {
         match self.mux.receive(now, connect_id, data) {
             Received::Accepted => {}
             Received::Unknown => self.mux.reply_to_unknown(Packet::CloseResponse {
@@ -138,6 +141,15 @@ impl Link {
                 .reply_to_unknown(Packet::CloseResponse { connect_id, error });
         };
         self.close(now, id, CloseReason::FrontendClosed, String::new());
+        // From now on nobody need take what the endpoint sent, so this end is not waited for without limit.
+        if !self.mux.has_deadline(id) {
+            self.await_progress(now, id);
+        }
+    }
+
+    fn await_progress(&mut self, now: Instant, id: StreamId) {
+        self.mux
+            .await_progress(now, id, self.config.mux.close_timeout);
     }
 
     fn handle_close_dial(&mut self, dial: DialId) {
@@ -158,15 +170,17 @@ impl Link {
             self.events
                 .push_back(LinkEvent::DialAbandoned { stream: id });
         }
+        self.mux.shut();
         for id in self.mux.ids() {
-            self.mux.close_outgoing(id);
-            // A stream that was closed in order before still writes out what it was given.
             if self
                 .mux
                 .stream(id)
                 .is_some_and(|stream| matches!(stream.state.phase, Phase::Open))
             {
                 self.cut(now, id, CloseReason::TunnelLost);
+            } else if !self.mux.has_deadline(id) {
+                // A stream that was closed in order before still writes out what it was given.
+                self.await_progress(now, id);
             }
             self.remove_if_done(id);
         }
@@ -322,13 +336,12 @@ impl Link {
 
     /// The next packet for the server, in the order in which it must leave; call when the transport has room.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Packet> {
-        let outgoing = self.mux.poll_transmit()?;
+        let outgoing = self.mux.poll_transmit(now)?;
         if let Some(id) = outgoing.ended {
             // CLOSE_RSP is out: the server knows the id no more.
             self.mux.release_connect_id(id);
             // The write-out of what the frontend sent is bounded from here.
-            self.mux
-                .set_deadline(id, Some(now + self.config.mux.close_timeout));
+            self.await_progress(now, id);
             self.remove_if_done(id);
         }
         Some(outgoing.packet)
@@ -337,7 +350,7 @@ impl Link {
     /// Whether [`Link::poll_transmit`] has something.
     #[must_use]
     pub fn has_transmit(&self) -> bool {
-        self.up && self.mux.has_transmit()
+        self.mux.has_transmit()
     }
 
     /// Whether more may be read from the server; false while a stream without credit is at its bound.
@@ -382,15 +395,17 @@ impl Link {
         self.mux.len()
     }
 
-    /// Nothing is left: no stream, dial or timer.
+    /// Nothing is left: no stream, dial, queued packet or timer.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.mux.is_empty() && self.dials.is_empty() && self.mux.poll_timeout().is_none()
+        self.mux.is_empty() && self.dials.is_empty()
     }
 
     // ---- ends ----
 
     /// Ends a stream in order: CLOSE_RSP goes behind everything read, the endpoint gets everything received.
+    ///
+    /// A reader that pauses may let CLOSE_RSP wait as long as it is there: the server says when it is not.
     fn close(&mut self, now: Instant, id: StreamId, reason: CloseReason, error: String) {
         let Some(stream) = self.mux.stream_mut(id) else {
             return;
@@ -403,8 +418,6 @@ impl Link {
         let lived = now - stream.state.opened;
         self.mux
             .finish(id, Packet::CloseResponse { connect_id, error });
-        self.mux
-            .set_deadline(id, Some(now + self.config.mux.close_timeout));
         self.events.push_back(LinkEvent::Closed {
             stream: id,
             connect_id,

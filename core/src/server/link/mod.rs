@@ -60,11 +60,14 @@ impl Link {
     /// Nothing in it is trusted: what names no stream of this link is answered or ignored as the protocol
     /// says, and a broken credit rule resets the one stream.
     pub fn handle_packet(&mut self, now: Instant, packet: Packet) {
+        if !self.up {
+            return;
+        }
         match packet {
             Packet::Data {
                 connect_id: Some(connect_id),
                 data,
-            } => self.handle_data(now, connect_id, &data),
+            } => self.handle_data(now, connect_id, data),
             Packet::DialResponse {
                 dial,
                 connect_id,
@@ -116,7 +119,7 @@ impl Link {
         }
     }
 
-    fn handle_data(&mut self, now: Instant, connect_id: ConnectId, data: &Bytes) {
+    fn handle_data(&mut self, now: Instant, connect_id: ConnectId, data: Bytes) {
         match self.mux.receive(now, connect_id, data) {
             Received::Unknown => {
                 self.mux.reply_to_unknown(Packet::CloseRequest {
@@ -180,11 +183,15 @@ impl Link {
         let Some(id) = self.mux.by_connect_id(connect_id) else {
             return;
         };
-        let reason = self
+        let asked = self
             .mux
             .stream(id)
-            .and_then(|stream| stream.state.asked_to_close.clone())
-            .unwrap_or(reason);
+            .and_then(|stream| stream.state.asked_to_close.clone());
+        let reason = match asked {
+            // The frontend asked, and yet is to hear that it did not end well.
+            Some(asked) if reason.is_orderly() || !asked.is_orderly() => asked,
+            Some(_) | None => reason,
+        };
         self.end(now, id, reason);
     }
 
@@ -195,6 +202,7 @@ impl Link {
             return;
         }
         self.dials.clear();
+        self.mux.shut();
         for id in self.mux.ids() {
             if self
                 .mux
@@ -274,7 +282,7 @@ impl Link {
                 let connect_id = stream.connect_id();
                 self.mux.finish(id, Packet::CloseRequest { connect_id });
                 self.mux
-                    .set_deadline(id, Some(now + self.config.mux.close_timeout));
+                    .await_progress(now, id, self.config.mux.close_timeout);
             }
             Phase::Ended(_) => {}
         }
@@ -341,7 +349,7 @@ impl Link {
 
     /// The next packet for the agent, in the order in which it must leave; call when the transport has room.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Packet> {
-        let outgoing = self.mux.poll_transmit()?;
+        let outgoing = self.mux.poll_transmit(now)?;
         if let Packet::DialRequest { dial, .. } = &outgoing.packet
             && let Some(id) = self.dials.get(dial).copied()
             && let Some(stream) = self.mux.stream_mut(id)
@@ -359,7 +367,7 @@ impl Link {
     /// Whether [`Link::poll_transmit`] has something.
     #[must_use]
     pub fn has_transmit(&self) -> bool {
-        self.up && self.mux.has_transmit()
+        self.mux.has_transmit()
     }
 
     /// Whether more may be read from the agent; false while a stream without credit is at its bound.
@@ -431,7 +439,7 @@ impl Link {
     /// Nothing is left: no stream, dial, queued packet or timer.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.mux.is_empty() && self.dials.is_empty() && self.mux.poll_timeout().is_none()
+        self.mux.is_empty() && self.dials.is_empty()
     }
 
     /// The agent has announced its end.
