@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -19,6 +20,9 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// errEnded is the end of a daemon: it has no answers any more.
+var errEnded = errors.New("has ended")
+
 // eventually asks until check is content, and fails t with its last answer when it never is.
 func eventually(t testing.TB, limit time.Duration, check func() error) {
 	t.Helper()
@@ -29,6 +33,9 @@ func eventually(t testing.TB, limit time.Duration, check func() error) {
 		err := check()
 		if err == nil {
 			return
+		}
+		if errors.Is(err, errEnded) {
+			t.Fatal(err)
 		}
 		select {
 		case <-deadline:

@@ -74,7 +74,7 @@ func (d *daemon) answers(path string) error {
 func (d *daemon) fetch(path string) (string, error) {
 	select {
 	case <-d.exited:
-		return "", fmt.Errorf("%s has ended: %v", d.name, d.status)
+		return "", fmt.Errorf("%s %w: %v", d.name, errEnded, d.status)
 	default:
 	}
 	// A kept connection would count among the daemon's descriptors.

@@ -1,6 +1,7 @@
 """Our server between agents and frontends written with grpcio."""
 
 import os
+from dataclasses import replace
 
 from harness.case import AGENT_PORT, FRONTEND_PORT, InteropCase, needs_daemons
 
@@ -101,11 +102,7 @@ class AgentListenerTest(ServerCase):
 
     def test_demands_a_certificate_of_the_agents_authority(self):
         server = self.start()
-        stranger = self.certificates.frontend.__class__(
-            self.certificates.frontend.certificate,
-            self.certificates.frontend.key,
-            self.certificates.cluster.authority,
-        )
+        stranger = replace(self.certificates.frontend, authority=self.certificates.agent.authority)
         call = self.channel(f"{self.host}:{AGENT_PORT}", stranger).connect([("agentid", "a")])
         self.assertEqual(call.status()[0], grpc.StatusCode.UNAVAILABLE)
         server.expect("/readyz", 500)
@@ -419,18 +416,14 @@ class StreamTest(ServerCase):
 @needs_daemons
 class FrontendListenerTest(ServerCase):
     def test_takes_frontends_over_mutual_tls(self):
-        server = self.start(tcp=True)
+        self.start(tcp=True)
         agent = self.agent()
         place = f"{self.host}:{FRONTEND_PORT}"
         frontend = self.channel(place, self.certificates.frontend).frontend()
         self.open(frontend, agent)
         self.assert_passes(frontend, agent)
-        without = self.certificates.agent.__class__(
-            self.certificates.agent.certificate,
-            self.certificates.agent.key,
-            self.certificates.server.authority,
-        )
-        stranger = self.channel(place, without).frontend()
+        agents = replace(self.certificates.agent, authority=self.certificates.frontend.authority)
+        stranger = self.channel(place, agents).frontend()
         self.assertEqual(stranger.status()[0], grpc.StatusCode.UNAVAILABLE)
 
     def test_takes_any_authority(self):
