@@ -7,25 +7,37 @@
 //! With clap the parser, the error texts and the help would all have to be replaced to get there.
 //!
 //! A command line becomes options in two steps: [`FlagSet::parse`] fills a struct of plain values, in which anything
-//! is possible that the syntax allows; then `ServerFlags::validate` or `AgentFlags::validate` makes of that
+//! is possible that the syntax allows; then [`ServerFlags::validate`] or [`AgentFlags::validate`] makes of that
 //! the typed [`ServerOptions`] or [`AgentOptions`], or says everything that is wrong.
 //!
 //! The value parsers are tested against tables that a Go program wrote (`tests/oracle/`).
 
+mod agent;
 mod command_line;
 mod error;
+mod identity;
+mod listen;
 mod logging;
 #[cfg(test)]
 mod oracle;
+mod problem;
 mod quote;
+mod server;
 mod set;
 mod usage;
 mod value;
 
+pub use agent::{AgentFlags, AgentOptions, agent_flags};
 pub use command_line::CommandLine;
 pub use error::FlagError;
+pub use listen::{CertificatePair, ListenAddress};
 pub use logging::LoggingOptions;
+pub use problem::{CheckedFile, InvalidOptions, OptionProblem, Validated};
 pub(crate) use quote::escape_into;
 pub use quote::quote;
+pub use server::{
+    AgentListener, FrontendListener, FrontendMode, ServerFlags, ServerOptions, TlsOptions,
+    TlsVersion, server_flags,
+};
 pub use set::{Flag, FlagSet, Parsed};
 pub use value::*;

@@ -1,0 +1,45 @@
+//! What `proxy-agent` is to do, once its flags made sense.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::flags::{CertificatePair, ListenAddress};
+
+/// The options of `proxy-agent`.
+///
+/// Flags about Kubernetes are missing: nothing here talks to it yet. So are those without effect.
+#[derive(Clone, Debug)]
+pub struct AgentOptions {
+    /// The servers' name or address: `--proxy-server-host`, default 127.0.0.1.
+    pub server_host: String,
+    /// Their port: `--proxy-server-port`, default 8091.
+    pub server_port: u16,
+    /// What servers' certificates are verified with: `--ca-cert`.
+    pub authority: PathBuf,
+    /// What is shown to servers: `--agent-cert` and `--agent-key`.
+    pub certificate: Option<CertificatePair>,
+    /// ALPN protocols offered before `h2`: `--alpn-proto`. None is empty or above 255 bytes.
+    pub alpn_protocols: Vec<String>,
+    /// The file of the token that is shown to servers: `--service-account-token-path`.
+    pub token_path: Option<PathBuf>,
+    /// Who this agent is: `--agent-id`. Printable ASCII, by default random; may be empty.
+    pub agent_id: String,
+    /// What it can reach, a URL query that servers understand: `--agent-identifiers`.
+    pub identifiers: String,
+    /// Where health checks and metrics are: `--health-server-host` and `--health-server-port`, default port 8093
+    /// everywhere.
+    pub health: ListenAddress,
+    /// Where administration is: `--admin-bind-address` and `--admin-server-port`, default 127.0.0.1:8094.
+    pub admin: ListenAddress,
+    /// Pause between attempts to connect: `--sync-interval`, default 1 s, above zero and at most the cap.
+    pub sync_interval: Duration,
+    /// What failures make it grow to: `--sync-interval-cap`, default 10 s.
+    pub sync_interval_cap: Duration,
+    /// Whether to look for servers for ever: `--sync-forever`.
+    pub sync_forever: bool,
+    /// Idle time after which a server is pinged: `--keepalive-time`, default 1 h, at least 10 s.
+    pub keepalive_time: Duration,
+    /// How long a stream at its bound may take nothing before it alone is reset: `--slow-stream-timeout`, default
+    /// 10 s, above zero. Smaller cuts slow readers, larger lets one hold up its tunnel.
+    pub slow_stream_timeout: Duration,
+}

@@ -1,0 +1,316 @@
+//! The command line of `proxy-server`.
+
+mod options;
+mod tls;
+mod validate;
+
+use super::command_line::{CommandLine, with_common_flags};
+use super::identity::default_id;
+use super::set::{Flag, FlagSet};
+use super::value::GoDuration;
+
+pub use options::{AgentListener, FrontendListener, FrontendMode, ServerOptions};
+pub use tls::{TlsOptions, TlsVersion};
+
+/// The flags of `proxy-server` as given, before they are validated. What each means stands in [`server_flags`].
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each field is the flag of its name")]
+pub struct ServerFlags {
+    pub mode: String,
+    pub uds_name: String,
+    pub delete_existing_uds_file: bool,
+    pub server_port: i64,
+    pub server_bind_address: String,
+    pub server_cert: String,
+    pub server_key: String,
+    pub server_ca_cert: String,
+    pub cluster_cert: String,
+    pub cluster_key: String,
+    pub cluster_ca_cert: String,
+    pub agent_port: i64,
+    pub agent_bind_address: String,
+    pub admin_port: i64,
+    pub admin_bind_address: String,
+    pub health_port: i64,
+    pub health_bind_address: String,
+    pub keepalive_time: GoDuration,
+    pub frontend_keepalive_time: GoDuration,
+    pub enable_profiling: bool,
+    pub enable_contention_profiling: bool,
+    pub server_id: String,
+    pub server_count: i64,
+    pub agent_namespace: String,
+    pub agent_service_account: String,
+    pub authentication_audience: String,
+    pub kubeconfig: String,
+    pub kubeconfig_qps: f32,
+    pub kubeconfig_burst: i64,
+    pub kube_api_content_type: String,
+    pub proxy_strategies: String,
+    pub cipher_suites: Vec<String>,
+    pub tls_min_version: String,
+    pub xfr_channel_size: i64,
+    pub enable_lease_controller: bool,
+    pub lease_namespace: String,
+    pub lease_label: String,
+    pub graceful_shutdown_timeout: GoDuration,
+    pub backend_dial_timeout: GoDuration,
+    pub warn_on_channel_limit: bool,
+    pub slow_stream_timeout: GoDuration,
+}
+
+/// The flags of `proxy-server`: the reference's with their defaults, then ours. A new one is a line here and a field
+/// in [`ServerFlags`].
+pub fn server_flags() -> FlagSet<CommandLine<ServerFlags>> {
+    type C = CommandLine<ServerFlags>;
+    let own = vec![
+        Flag::new(
+            "mode",
+            "grpc",
+            "What frontends speak: 'grpc' or 'http-connect'.",
+            |c: &mut C| &mut c.daemon.mode,
+        ),
+        Flag::new(
+            "uds-name",
+            "",
+            "Path of the Unix socket for frontends; empty to serve them over TCP.",
+            |c| &mut c.daemon.uds_name,
+        ),
+        Flag::new(
+            "delete-existing-uds-file",
+            "true",
+            "Replace a socket that is already at --uds-name.",
+            |c| &mut c.daemon.delete_existing_uds_file,
+        ),
+        Flag::new(
+            "server-port",
+            "8090",
+            "Port for frontends; 0 with --uds-name.",
+            |c| &mut c.daemon.server_port,
+        ),
+        Flag::new(
+            "server-bind-address",
+            "",
+            "Address for frontends; empty for every address of the machine.",
+            |c| &mut c.daemon.server_bind_address,
+        ),
+        Flag::new(
+            "server-cert",
+            "",
+            "Certificate (PEM file) shown to frontends; needed without --uds-name.",
+            |c| &mut c.daemon.server_cert,
+        ),
+        Flag::new(
+            "server-key",
+            "",
+            "Private key (PEM file) of --server-cert.",
+            |c| &mut c.daemon.server_key,
+        ),
+        Flag::new(
+            "server-ca-cert",
+            "",
+            "CA (PEM file) that frontends' certificates have to come from; needed without --uds-name.",
+            |c| &mut c.daemon.server_ca_cert,
+        ),
+        Flag::new(
+            "cluster-cert",
+            "",
+            "Certificate (PEM file) shown to agents.",
+            |c| &mut c.daemon.cluster_cert,
+        ),
+        Flag::new(
+            "cluster-key",
+            "",
+            "Private key (PEM file) of --cluster-cert.",
+            |c| &mut c.daemon.cluster_key,
+        ),
+        Flag::new(
+            "cluster-ca-cert",
+            "",
+            "CA (PEM file) that agents' certificates have to come from; without it any agent is accepted.",
+            |c| &mut c.daemon.cluster_ca_cert,
+        ),
+        Flag::new("agent-port", "8091", "Port for agents.", |c| {
+            &mut c.daemon.agent_port
+        }),
+        Flag::new(
+            "agent-bind-address",
+            "",
+            "Address for agents; empty for every address of the machine.",
+            |c| &mut c.daemon.agent_bind_address,
+        ),
+        Flag::new(
+            "admin-port",
+            "8095",
+            "Port for metrics and administration.",
+            |c| &mut c.daemon.admin_port,
+        ),
+        Flag::new(
+            "admin-bind-address",
+            "127.0.0.1",
+            "Address for metrics and administration; empty for every address of the machine.",
+            |c| &mut c.daemon.admin_bind_address,
+        ),
+        Flag::new(
+            "health-port",
+            "8092",
+            "Port for health checks and metrics.",
+            |c| &mut c.daemon.health_port,
+        ),
+        Flag::new(
+            "health-bind-address",
+            "",
+            "Address for health checks and metrics; empty for every address of the machine.",
+            |c| &mut c.daemon.health_bind_address,
+        ),
+        Flag::new(
+            "keepalive-time",
+            "1h",
+            "Ping an agent's connection after so long without anything from it.",
+            |c| &mut c.daemon.keepalive_time,
+        ),
+        Flag::new(
+            "frontend-keepalive-time",
+            "1h",
+            "Ping a gRPC frontend's connection after so long without anything from it.",
+            |c| &mut c.daemon.frontend_keepalive_time,
+        ),
+        Flag::new(
+            "enable-profiling",
+            "false",
+            "Accepted; there are no profiles yet, the admin port answers /debug/pprof with 501.",
+            |c| &mut c.daemon.enable_profiling,
+        ),
+        Flag::new(
+            "enable-contention-profiling",
+            "false",
+            "Accepted as --enable-profiling is, and needs it.",
+            |c| &mut c.daemon.enable_contention_profiling,
+        ),
+        Flag::new(
+            "server-id",
+            default_id("PROXY_SERVER_ID"),
+            "This server's ID, unique among those of a cluster; from PROXY_SERVER_ID, or random.",
+            |c| &mut c.daemon.server_id,
+        ),
+        Flag::new(
+            "server-count",
+            "1",
+            "How many servers agents are to connect to.",
+            |c| &mut c.daemon.server_count,
+        ),
+        Flag::new(
+            "agent-namespace",
+            "",
+            "Not supported yet: namespace of the service account that agents' tokens are for.",
+            |c| &mut c.daemon.agent_namespace,
+        ),
+        Flag::new(
+            "agent-service-account",
+            "",
+            "Not supported yet: name of the service account that agents' tokens are for.",
+            |c| &mut c.daemon.agent_service_account,
+        ),
+        Flag::new(
+            "authentication-audience",
+            "",
+            "Not supported yet: audience that agents' tokens are for.",
+            |c| &mut c.daemon.authentication_audience,
+        ),
+        Flag::new(
+            "kubeconfig",
+            "",
+            "Accepted; how to reach the Kubernetes API, which nothing needs yet.",
+            |c| &mut c.daemon.kubeconfig,
+        ),
+        Flag::new(
+            "kubeconfig-qps",
+            "0",
+            "Accepted; requests a second to the Kubernetes API.",
+            |c| &mut c.daemon.kubeconfig_qps,
+        ),
+        Flag::new(
+            "kubeconfig-burst",
+            "0",
+            "Accepted; requests at once to the Kubernetes API.",
+            |c| &mut c.daemon.kubeconfig_burst,
+        ),
+        Flag::new(
+            "kube-api-content-type",
+            "application/vnd.kubernetes.protobuf",
+            "Accepted; content type of requests to the Kubernetes API.",
+            |c| &mut c.daemon.kube_api_content_type,
+        ),
+        Flag::new(
+            "proxy-strategies",
+            "default",
+            "How an agent is chosen for a dial, in order: a comma-separated list of 'default', 'destHost' and 'defaultRoute'.",
+            |c| &mut c.daemon.proxy_strategies,
+        ),
+        Flag::new(
+            "cipher-suites",
+            "",
+            "Comma-separated list of TLS 1.2 cipher suites; empty for all that are secure.",
+            |c| &mut c.daemon.cipher_suites,
+        ),
+        Flag::new(
+            "tls-min-version",
+            "",
+            "Least TLS version: VersionTLS12 (also for VersionTLS10, VersionTLS11 and empty) or VersionTLS13.",
+            |c| &mut c.daemon.tls_min_version,
+        ),
+        Flag::new(
+            "xfr-channel-size",
+            "10",
+            "Accepted without effect: queues are bounded in bytes, not in packets.",
+            |c| &mut c.daemon.xfr_channel_size,
+        ),
+        Flag::new(
+            "enable-lease-controller",
+            "false",
+            "Not supported yet: publish a Lease so that agents can count servers.",
+            |c| &mut c.daemon.enable_lease_controller,
+        ),
+        Flag::new(
+            "lease-namespace",
+            "kube-system",
+            "Accepted; namespace of the Leases.",
+            |c| &mut c.daemon.lease_namespace,
+        ),
+        Flag::new(
+            "lease-label",
+            "k8s-app=konnectivity-server",
+            "Accepted; labels of the Leases.",
+            |c| &mut c.daemon.lease_label,
+        ),
+        Flag::new(
+            "graceful-shutdown-timeout",
+            "0s",
+            "How long a stop waits for connections to end.",
+            |c| &mut c.daemon.graceful_shutdown_timeout,
+        ),
+        Flag::new(
+            "backend-dial-timeout",
+            "0s",
+            "How long an agent may take to accept a dial, and then to answer it; 0 for 30s each.",
+            |c| &mut c.daemon.backend_dial_timeout,
+        ),
+        Flag::new(
+            "warn-on-channel-limit",
+            "true",
+            "Has no effect.",
+            |c: &mut C| &mut c.daemon.warn_on_channel_limit,
+        )
+        .deprecated("it has no effect"),
+        Flag::new(
+            "slow-stream-timeout",
+            "10s",
+            "How long a connection may take nothing, while others wait for it on the same tunnel, before it is reset.",
+            |c| &mut c.daemon.slow_stream_timeout,
+        ),
+    ];
+    with_common_flags(own, "help for proxy-server", "version for proxy-server")
+}
+
+#[cfg(test)]
+mod tests;

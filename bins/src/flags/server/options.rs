@@ -1,0 +1,89 @@
+//! What `proxy-server` is to do, once its flags made sense.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dialback_core::server::Strategies;
+
+use super::tls::TlsOptions;
+use crate::flags::{CertificatePair, ListenAddress};
+
+/// The options of `proxy-server`.
+///
+/// Flags about Kubernetes are missing: nothing here talks to it yet. So are those without effect.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Who this server is to agents: `--server-id`. Printable ASCII, by default random.
+    pub server_id: String,
+    /// How many servers agents are told to find: `--server-count`, default 1. Any number, also below 1.
+    pub server_count: i64,
+    /// What frontends speak: `--mode`.
+    pub mode: FrontendMode,
+    /// Where frontends connect.
+    pub frontends: FrontendListener,
+    /// Idle time after which a gRPC frontend is pinged: `--frontend-keepalive-time`, default 1 h, at least 1 s.
+    pub frontend_keepalive_time: Duration,
+    /// Where agents connect.
+    pub agents: AgentListener,
+    /// Idle time after which an agent is pinged: `--keepalive-time`, default 1 h, at least 1 s.
+    pub keepalive_time: Duration,
+    /// What both TLS listeners accept.
+    pub tls: TlsOptions,
+    /// Where metrics are: `--admin-bind-address` and `--admin-port`, default 127.0.0.1:8095.
+    pub admin: ListenAddress,
+    /// Where health checks are: `--health-bind-address` and `--health-port`, default port 8092 everywhere.
+    pub health: ListenAddress,
+    /// How an agent is found for a dial: `--proxy-strategies`.
+    pub strategies: Strategies,
+    /// How long a stop waits for connections to end: `--graceful-shutdown-timeout`. Default 0: it doesn't.
+    pub graceful_shutdown_timeout: Duration,
+    /// How long an agent may take to accept a dial, and then to answer: `--backend-dial-timeout`. `None` for our own
+    /// bound, where the reference has none.
+    pub backend_dial_timeout: Option<Duration>,
+    /// How long a stream at its bound may take nothing before it alone is reset: `--slow-stream-timeout`, default
+    /// 10 s, above zero. Smaller cuts slow readers, larger lets one hold up its tunnel.
+    pub slow_stream_timeout: Duration,
+}
+
+/// What frontends speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FrontendMode {
+    /// `ProxyService` over gRPC.
+    #[default]
+    Grpc,
+    /// HTTP/1.1 CONNECT.
+    HttpConnect,
+}
+
+/// Where frontends connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FrontendListener {
+    /// A Unix socket, in plain text.
+    Unix {
+        /// Its path: `--uds-name`. With `@` in front the name of an abstract socket.
+        path: PathBuf,
+        /// Whether to replace a socket that is there: `--delete-existing-uds-file`.
+        replace: bool,
+    },
+    /// TCP with mutual TLS.
+    Tcp {
+        /// Where: `--server-bind-address` and `--server-port`.
+        address: ListenAddress,
+        /// What is shown to frontends: `--server-cert` and `--server-key`.
+        certificate: CertificatePair,
+        /// What frontends' certificates are verified with: `--server-ca-cert`.
+        client_authority: PathBuf,
+    },
+}
+
+/// Where agents connect, over TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentListener {
+    /// Where: `--agent-bind-address` and `--agent-port`.
+    pub address: ListenAddress,
+    /// What is shown to agents: `--cluster-cert` and `--cluster-key`.
+    pub certificate: CertificatePair,
+    /// What agents' certificates are verified with: `--cluster-ca-cert`. Without it none is asked for, and any agent
+    /// is accepted.
+    pub client_authority: Option<PathBuf>,
+}
