@@ -1,0 +1,98 @@
+//! The `dialback` command: certificates, a demonstration, measurements.
+//!
+//! It starts proxy servers and agents as children of its own, which are this same binary in another role.
+
+pub(crate) mod child;
+pub(crate) mod grpc;
+pub(crate) mod http;
+pub(crate) mod installation;
+pub(crate) mod loopback;
+pub(crate) mod scratch;
+pub(crate) mod signal;
+pub(crate) mod tls;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::{io, iter};
+
+use clap::{Parser, Subcommand};
+
+use crate::{bench, certs, demo};
+
+/// Try, equip and measure Dialback, the network proxy between a cluster's API server and its nodes.
+#[derive(Debug, Parser)]
+#[command(name = "dialback", version)]
+struct Tool {
+    /// End when standard input does: how a child learns that its parent is gone.
+    #[arg(long, hide = true)]
+    end_with_stdin: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a certificate authority for agents, one for frontends, and what they sign
+    Certs(certs::Options),
+    /// Start a server and an agent on this machine and fetch a page through them
+    Demo(demo::Options),
+    /// Measure a server and an agent against a bare relay, side by side
+    Bench(bench::Options),
+    /// The daemon, for this command's own use
+    #[command(hide = true, disable_help_flag = true)]
+    ProxyServer(DaemonFlags),
+    /// The daemon, for this command's own use
+    #[command(hide = true, disable_help_flag = true)]
+    ProxyAgent(DaemonFlags),
+    /// One half of the relay that `bench` compares with
+    #[command(hide = true)]
+    BenchRelay(bench::relay::Options),
+}
+
+/// Flags that the daemon reads for itself.
+#[derive(Debug, clap::Args)]
+struct DaemonFlags {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    flags: Vec<OsString>,
+}
+
+impl DaemonFlags {
+    /// The daemon's command line, its name included.
+    fn arguments(self, name: &str) -> impl Iterator<Item = OsString> {
+        iter::once(OsString::from(name)).chain(self.flags)
+    }
+}
+
+/// Runs the command line `args`, whose first item is the program's name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let tool = match Tool::try_parse_from(args) {
+        Ok(tool) => tool,
+        Err(error) => {
+            // Nothing more can be done when even the message cannot be written.
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
+    if tool.end_with_stdin {
+        child::end_with_stdin();
+    }
+    match tool.command {
+        Command::Certs(options) => report(certs::run(&options, &mut io::stdout().lock())),
+        Command::Demo(options) => report(demo::run(&options, &mut io::stdout())),
+        Command::Bench(options) => report(bench::run(&options, &mut io::stdout())),
+        Command::ProxyServer(daemon) => crate::proxy_server::run(daemon.arguments("proxy-server")),
+        Command::ProxyAgent(daemon) => crate::proxy_agent::run(daemon.arguments("proxy-agent")),
+        Command::BenchRelay(options) => report(bench::relay::run(&options)),
+    }
+}
+
+fn report(outcome: Result<(), impl std::error::Error>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dialback: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! One proxy server and one agent as child processes on a loopback address of their own.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::child::{Child, ChildError};
+use super::http;
+use super::loopback::unused_address;
+use super::scratch::Scratch;
+use crate::certs::{CertificateFiles, CertificateSet, FileError, IssueError, SubjectName};
+
+const FRONTEND_PORT: u16 = 8090;
+const AGENT_PORT: u16 = 8091;
+const SERVER_HEALTH_PORT: u16 = 8092;
+const AGENT_HEALTH_PORT: u16 = 8093;
+const AGENT_ADMIN_PORT: u16 = 8094;
+const SERVER_ADMIN_PORT: u16 = 8095;
+
+/// How long a daemon may take until it answers, and an agent until the server counts on it.
+const START_LIMIT: Duration = Duration::from_secs(8);
+
+/// The certificates have to outlive what is kept up for trying things by hand.
+const CERTIFICATE_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How often a daemon that starts is asked.
+const START_POLL: Duration = Duration::from_millis(10);
+
+/// The protocol between frontends and the server; one per server process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// `--mode=http-connect`
+    HttpConnect,
+    /// `--mode=grpc`
+    Grpc,
+}
+
+/// Where the server listens for frontends.
+#[derive(Clone, Debug)]
+pub(crate) enum FrontendListener {
+    /// A Unix socket, without TLS.
+    Unix(PathBuf),
+    /// TCP with mutual TLS, on [`Installation::frontend_address`].
+    Tcp,
+}
+
+/// A server and its agent; dropping it ends both.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    address: Ipv4Addr,
+    server: Child,
+    agent: Child,
+}
+
+/// An installation did not come up.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum InstallationError {
+    /// A daemon did not start, ended or logged an error.
+    #[error(transparent)]
+    Child(#[from] ChildError),
+    /// A daemon runs but does not answer as it should.
+    #[error("{name} was not ready within {START_LIMIT:?}: {last}; its log:\n{log}")]
+    NotReady {
+        /// Which daemon.
+        name: String,
+        /// What it said when last asked.
+        last: String,
+        /// The end of its log.
+        log: String,
+    },
+}
+
+/// Certificates could not be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CertificatesError {
+    /// A key or certificate could not be issued.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// The loopback address of an installation to come; its certificates have to be valid for it.
+pub(crate) fn address() -> io::Result<Ipv4Addr> {
+    unused_address(&[
+        FRONTEND_PORT,
+        AGENT_PORT,
+        SERVER_HEALTH_PORT,
+        AGENT_HEALTH_PORT,
+        AGENT_ADMIN_PORT,
+        SERVER_ADMIN_PORT,
+    ])
+}
+
+/// The certificates of installations at `addresses`, in a new `folder`.
+pub(crate) fn issue_certificates(
+    folder: &Path,
+    addresses: &[Ipv4Addr],
+) -> Result<CertificateFiles, CertificatesError> {
+    let mut names = SubjectName::loopback();
+    names.extend(
+        addresses
+            .iter()
+            .map(|address| SubjectName::Ip((*address).into())),
+    );
+    let set = CertificateSet::issue(&names, CERTIFICATE_LIFE, SystemTime::now())?;
+    Ok(CertificateFiles::write(folder, &set, false)?)
+}
+
+impl Installation {
+    /// Starts the server and then the agent, mutual TLS between them, and waits until dials can be served.
+    ///
+    /// `name` distinguishes the installation's processes and logs from another's in the same `scratch`.
+    pub(crate) async fn start(
+        name: &str,
+        address: Ipv4Addr,
+        mode: Mode,
+        listener: &FrontendListener,
+        certificates: &CertificateFiles,
+        scratch: &Scratch,
+    ) -> Result<Self, InstallationError> {
+        let health = SocketAddr::from((address, SERVER_HEALTH_PORT));
+        let limit = Instant::now() + START_LIMIT;
+        let flags = server_flags(address, mode, listener, certificates);
+        let mut server = Child::start(&format!("{name}-server"), "proxy-server", flags, scratch)?;
+        // Any answer will do: without an agent the server is up but not ready.
+        until_health_answers(&mut server, health, limit, |_| true).await?;
+
+        let flags = agent_flags(address, certificates);
+        let mut agent = Child::start(&format!("{name}-agent"), "proxy-agent", flags, scratch)?;
+        until_health_answers(&mut agent, health, limit, |status| status == 200).await?;
+        Ok(Self {
+            address,
+            server,
+            agent,
+        })
+    }
+
+    /// The process ids of the server and the agent.
+    pub(crate) fn pids(&self) -> [u32; 2] {
+        [self.server.pid(), self.agent.pid()]
+    }
+
+    /// Whether both run and neither has logged an error.
+    pub(crate) fn check(&mut self) -> Result<(), ChildError> {
+        self.server.check()?;
+        self.agent.check()
+    }
+
+    /// Whether both still run, whatever they logged.
+    pub(crate) fn check_running(&mut self) -> Result<(), ChildError> {
+        self.server.check_running()?;
+        self.agent.check_running()
+    }
+
+    /// Where frontends find a [`FrontendListener::Tcp`].
+    pub(crate) fn frontend_address(&self) -> SocketAddr {
+        (self.address, FRONTEND_PORT).into()
+    }
+
+    /// Where the server listens for agents.
+    pub(crate) fn agent_address(&self) -> SocketAddr {
+        (self.address, AGENT_PORT).into()
+    }
+
+    /// Where the server tells its health and metrics.
+    pub(crate) fn health_address(&self) -> SocketAddr {
+        (self.address, SERVER_HEALTH_PORT).into()
+    }
+}
+
+fn server_flags(
+    address: Ipv4Addr,
+    mode: Mode,
+    listener: &FrontendListener,
+    certificates: &CertificateFiles,
+) -> Vec<OsString> {
+    let mut flags = certificates.cluster_flags();
+    let mode = match mode {
+        Mode::HttpConnect => "http-connect",
+        Mode::Grpc => "grpc",
+    };
+    flags.push(format!("--mode={mode}").into());
+    match listener {
+        FrontendListener::Unix(path) => {
+            let mut socket = OsString::from("--uds-name=");
+            socket.push(path);
+            flags.extend([socket, "--server-port=0".into()]);
+        }
+        FrontendListener::Tcp => {
+            flags.extend(certificates.server_flags());
+            flags.push(format!("--server-bind-address={address}").into());
+            flags.push(format!("--server-port={FRONTEND_PORT}").into());
+        }
+    }
+    flags.extend(
+        [
+            format!("--agent-bind-address={address}"),
+            format!("--agent-port={AGENT_PORT}"),
+            format!("--health-bind-address={address}"),
+            format!("--health-port={SERVER_HEALTH_PORT}"),
+            format!("--admin-bind-address={address}"),
+            format!("--admin-port={SERVER_ADMIN_PORT}"),
+        ]
+        .map(OsString::from),
+    );
+    flags
+}
+
+fn agent_flags(address: Ipv4Addr, certificates: &CertificateFiles) -> Vec<OsString> {
+    let mut flags = certificates.agent_flags();
+    flags.extend(
+        [
+            format!("--proxy-server-host={address}"),
+            format!("--proxy-server-port={AGENT_PORT}"),
+            format!("--health-server-host={address}"),
+            format!("--health-server-port={AGENT_HEALTH_PORT}"),
+            format!("--admin-bind-address={address}"),
+            format!("--admin-server-port={AGENT_ADMIN_PORT}"),
+        ]
+        .map(OsString::from),
+    );
+    flags
+}
+
+/// Asks for `/readyz` until the status is `good`, or `limit`, or the child that has to make it so fails.
+async fn until_health_answers(
+    child: &mut Child,
+    health: SocketAddr,
+    limit: Instant,
+    good: impl Fn(u16) -> bool,
+) -> Result<(), InstallationError> {
+    let mut last = "no answer".to_owned();
+    loop {
+        let answer = async {
+            let stream = TcpStream::connect(health).await?;
+            http::fetch(stream, &health.to_string(), "/readyz").await
+        };
+        match timeout_at(limit, answer).await {
+            Ok(Ok(response)) if good(response.status) => return Ok(()),
+            Ok(Ok(response)) => last = String::from_utf8_lossy(&response.body).into_owned(),
+            Ok(Err(error)) => last = error.to_string(),
+            Err(_) => {}
+        }
+        child.check()?;
+        if Instant::now() >= limit {
+            return Err(InstallationError::NotReady {
+                name: child.name().to_owned(),
+                last,
+                log: child.log_tail(),
+            });
+        }
+        sleep(START_POLL).await;
+    }
+}
