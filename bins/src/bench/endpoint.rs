@@ -1,0 +1,245 @@
+//! The endpoint of the measurements: a TCP server on threads of its own, the same for both sides.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+/// What is read or written at once, in bytes.
+pub(super) const CHUNK: usize = 64 * 1024;
+
+/// How often the number of open connections is looked at.
+const POLL: Duration = Duration::from_millis(2);
+
+/// What the endpoint does on a connection; the frontend chooses with the first byte that it sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Sends back what it receives.
+    Echo,
+    /// Sends without end.
+    Source,
+    /// Takes and counts what it receives.
+    Sink,
+    /// Reads nothing and sends nothing.
+    Blackhole,
+}
+
+impl Role {
+    /// The first byte on the connection.
+    pub(super) fn byte(self) -> u8 {
+        match self {
+            Self::Echo => b'e',
+            Self::Source => b's',
+            Self::Sink => b'k',
+            Self::Blackhole => b'b',
+        }
+    }
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Echo, Self::Source, Self::Sink, Self::Blackhole]
+            .into_iter()
+            .find(|role| role.byte() == byte)
+    }
+}
+
+/// A server on a loopback port of the system's choice; dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    runtime: Option<Runtime>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Bytes that sinks have taken.
+    sunk: AtomicU64,
+    /// Connections that are open.
+    open: AtomicUsize,
+    /// Tells blackholes to end.
+    release: Notify,
+}
+
+impl Endpoint {
+    /// Starts to listen.
+    pub(super) fn start() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads())
+            .thread_name("endpoint")
+            .enable_all()
+            .build()?;
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let entered = runtime.enter();
+        let listener = TcpListener::from_std(listener)?;
+        drop(entered);
+        let shared = Arc::new(Shared::default());
+        runtime.spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self {
+            address,
+            shared,
+            runtime: Some(runtime),
+        })
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The number of bytes that all sinks have taken so far.
+    pub(super) fn sunk(&self) -> u64 {
+        self.shared.sunk.load(Ordering::Relaxed)
+    }
+
+    /// Waits until no connection is left; the number left if that takes longer than `limit`.
+    ///
+    /// What one measurement left on its way would otherwise count in the next.
+    pub(super) async fn quiet(&self, limit: Duration) -> Result<(), usize> {
+        let limit = Instant::now() + limit;
+        loop {
+            self.shared.release.notify_waiters();
+            match self.shared.open.load(Ordering::Acquire) {
+                0 => return Ok(()),
+                left if Instant::now() >= limit => return Err(left),
+                _ => sleep(POLL).await,
+            }
+        }
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        // Not the plain drop, which waits for the threads and must not be done inside another runtime.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The worker threads of the endpoint, and of the load generator: they share the machine with the daemons.
+pub(super) fn threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / 2).clamp(1, 4)
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                shared.open.fetch_add(1, Ordering::AcqRel);
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    // An error is how most connections end here: the frontend just goes away.
+                    let _ = serve(stream, &shared).await;
+                    shared.open.fetch_sub(1, Ordering::AcqRel);
+                });
+            }
+            Err(_) => sleep(POLL).await,
+        }
+    }
+}
+
+async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let role = Role::from_byte(stream.read_u8().await?);
+    match role {
+        None => Err(io::ErrorKind::InvalidData.into()),
+        Some(Role::Echo) => {
+            let mut buffer = vec![0; CHUNK];
+            loop {
+                match stream.read(&mut buffer).await? {
+                    0 => return Ok(()),
+                    bytes => stream.write_all(&buffer[..bytes]).await?,
+                }
+            }
+        }
+        Some(Role::Source) => {
+            let chunk = vec![0x5a; CHUNK];
+            let (mut reader, mut writer) = stream.split();
+            let mut byte = [0; 1];
+            tokio::select! {
+                // The frontend sends nothing more, so any end of reading is its end.
+                ended = reader.read(&mut byte) => ended.map(|_| ()),
+                failed = async {
+                    loop {
+                        writer.write_all(&chunk).await?;
+                    }
+                } => failed,
+            }
+        }
+        Some(Role::Sink) => {
+            let mut buffer = vec![0; CHUNK];
+            loop {
+                match stream.read(&mut buffer).await? {
+                    0 => return Ok(()),
+                    bytes => shared.sunk.fetch_add(bytes as u64, Ordering::Relaxed),
+                };
+            }
+        }
+        Some(Role::Blackhole) => {
+            shared.release.notified().await;
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    async fn open(endpoint: &Endpoint, role: Role) -> TcpStream {
+        let mut stream = TcpStream::connect(endpoint.address()).await.unwrap();
+        stream.write_u8(role.byte()).await.unwrap();
+        stream
+    }
+
+    #[tokio::test]
+    async fn each_role_does_its_part() {
+        let endpoint = Endpoint::start().unwrap();
+        let mut echo = open(&endpoint, Role::Echo).await;
+        let mut source = open(&endpoint, Role::Source).await;
+        let mut sink = open(&endpoint, Role::Sink).await;
+        let blackhole = open(&endpoint, Role::Blackhole).await;
+
+        echo.write_all(b"abc").await.unwrap();
+        let mut back = [0; 3];
+        echo.read_exact(&mut back).await.unwrap();
+        assert_eq!(&back, b"abc");
+
+        let mut much = vec![0; 3 * CHUNK];
+        source.read_exact(&mut much).await.unwrap();
+
+        sink.write_all(&much).await.unwrap();
+        sink.shutdown().await.unwrap();
+        assert_eq!(sink.read(&mut back).await.unwrap(), 0);
+        assert_eq!(endpoint.sunk(), 3 * CHUNK as u64);
+
+        drop((echo, source, sink, blackhole));
+        assert_eq!(endpoint.quiet(Duration::from_secs(10)).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_connection_left_open_is_reported() {
+        let endpoint = Endpoint::start().unwrap();
+        let mut stream = open(&endpoint, Role::Echo).await;
+        stream.write_all(b"x").await.unwrap();
+        stream.read_exact(&mut [0]).await.unwrap();
+        assert_eq!(endpoint.quiet(Duration::ZERO).await, Err(1));
+    }
+
+    #[test]
+    fn the_first_byte_names_the_role() {
+        assert_eq!(Role::from_byte(Role::Source.byte()), Some(Role::Source));
+        assert_eq!(Role::from_byte(b'?'), None);
+    }
+}

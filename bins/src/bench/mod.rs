@@ -1,0 +1,309 @@
+//! `dialback bench`: a proxy server and an agent measured against a bare relay with the same hops.
+//!
+//! Both sides are processes of this binary and serve the same load to the same endpoint, in turns: machines
+//! are noisy, and what disturbs one side disturbs the other a moment later. A figure is only told if both
+//! sides served without an error.
+
+mod endpoint;
+mod figure;
+mod frontend;
+mod load;
+mod process;
+pub mod relay;
+mod scenario;
+mod side;
+mod statistics;
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::time::timeout;
+
+use self::endpoint::Endpoint;
+use self::figure::{Figure, Reading};
+pub use self::load::LoadError;
+use self::scenario::Scenario;
+use self::side::Side;
+use crate::tool::child::ChildError;
+use crate::tool::installation::{CertificatesError, InstallationError, Mode};
+use crate::tool::scratch::Scratch;
+use crate::tool::signal::told_to_end;
+
+/// How often each side is measured at least and at most, however long in all.
+const FEWEST_ROUNDS: u32 = 3;
+const MOST_ROUNDS: u32 = 9;
+
+/// What a scenario may take beside the measuring itself, for starting, dialling, closing and being late.
+const OVERHEAD: Duration = Duration::from_secs(90);
+
+/// Descriptors of this process that are not a connection's.
+const OTHER_DESCRIPTORS: u64 = 64;
+
+/// What `dialback bench` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// What to measure; several may be given, separated by commas. Everything if left out
+    #[arg(long = "scenario", value_name = "S", value_delimiter = ',')]
+    scenarios: Vec<Scenario>,
+
+    /// The frontend's protocol, on a Unix socket
+    #[arg(long, value_enum, default_value_t = Front::Connect)]
+    front: Front,
+
+    /// How many streams (or dialling frontends) at a time; by default what suits the scenario
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    streams: Option<u32>,
+
+    /// How long each side is measured, in seconds
+    #[arg(long, value_name = "T", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+
+    /// Print a JSON object for each scenario instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// The protocol between frontends and the proxy server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Front {
+    /// HTTP-CONNECT
+    Connect,
+    /// gRPC
+    Grpc,
+}
+
+/// Why there is no figure.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BenchError {
+    /// A file, socket, signal handler or thread was refused.
+    #[error("cannot prepare: {0}")]
+    Prepare(#[source] io::Error),
+    /// The process may not open as many descriptors as needed.
+    #[error(
+        "{needed} descriptors are needed and {limit} allowed; raise it with `ulimit -n {needed}`, or lower --streams"
+    )]
+    Descriptors {
+        /// What the scenario needs.
+        needed: u64,
+        /// The limit of this process.
+        limit: u64,
+    },
+    /// Certificates could not be made.
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
+    /// A server or an agent did not come up.
+    #[error(transparent)]
+    Installation(#[from] InstallationError),
+    /// A process ended or logged an error.
+    #[error("{scenario}: no figure: {source}")]
+    Child {
+        /// What was measured.
+        scenario: &'static str,
+        /// What the process did.
+        source: ChildError,
+    },
+    /// A half of the relay did not come up.
+    #[error(transparent)]
+    Relay(#[from] ChildError),
+    /// The load could not be kept up.
+    #[error("{scenario} on {side}: no figure: {source}")]
+    Load {
+        /// What was measured.
+        scenario: &'static str,
+        /// Whom it was measured on.
+        side: &'static str,
+        /// What went wrong.
+        source: LoadError,
+    },
+    /// It took too long.
+    #[error("{scenario}: no figure: not done after {limit:?}")]
+    TooSlow {
+        /// What was measured.
+        scenario: &'static str,
+        /// The time it had.
+        limit: Duration,
+    },
+    /// A signal came.
+    #[error("interrupted")]
+    Interrupted,
+    /// A figure could not be told.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[source] io::Error),
+}
+
+/// Measures and tells the figures on `out`, each as soon as it is there.
+///
+/// # Errors
+///
+/// If a process fails or logs an error, the load cannot be kept up, anything takes too long, or a signal
+/// comes. In every case the processes, sockets and files of the measurement are gone when this returns.
+pub fn run(options: &Options, out: &mut impl Write) -> Result<(), BenchError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(endpoint::threads())
+        .thread_name("load")
+        .enable_all()
+        .build()
+        .map_err(BenchError::Prepare)?;
+    let endpoint = Endpoint::start().map_err(BenchError::Prepare)?;
+    runtime.block_on(async {
+        tokio::select! {
+            done = measure_all(options, &endpoint, out) => done,
+            signal = told_to_end() => {
+                signal.map_err(BenchError::Prepare)?;
+                Err(BenchError::Interrupted)
+            }
+        }
+    })
+}
+
+async fn measure_all(
+    options: &Options,
+    endpoint: &Endpoint,
+    out: &mut impl Write,
+) -> Result<(), BenchError> {
+    let scenarios = match options.scenarios.as_slice() {
+        [] => &Scenario::ALL,
+        chosen => chosen,
+    };
+    let streams = |scenario: Scenario| match options.streams {
+        Some(streams) => streams as usize,
+        None => scenario.default_streams(),
+    };
+    for scenario in scenarios {
+        enough_descriptors(scenario.connections(streams(*scenario)))?;
+    }
+    if !options.json {
+        writeln!(out, "{}", Figure::heads()).map_err(BenchError::Output)?;
+    }
+    for scenario in scenarios {
+        let run = Run {
+            scenario: *scenario,
+            front: options.front,
+            streams: streams(*scenario),
+            seconds: options.seconds,
+        };
+        let limit = OVERHEAD + 3 * Duration::from_secs(u64::from(options.seconds));
+        let figure =
+            timeout(limit, run.measure(endpoint))
+                .await
+                .unwrap_or(Err(BenchError::TooSlow {
+                    scenario: scenario.name(),
+                    limit,
+                }))?;
+        let line = if options.json {
+            figure.json()
+        } else {
+            figure.row()
+        };
+        writeln!(out, "{line}")
+            .and_then(|()| out.flush())
+            .map_err(BenchError::Output)?;
+    }
+    Ok(())
+}
+
+fn enough_descriptors(connections: usize) -> Result<(), BenchError> {
+    // A frontend's end and the endpoint's, both in this process.
+    let needed = 2 * connections as u64 + OTHER_DESCRIPTORS;
+    match process::descriptor_limit().map_err(BenchError::Prepare)? {
+        Some(limit) if limit < needed => Err(BenchError::Descriptors { needed, limit }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// One scenario with its parameters.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    scenario: Scenario,
+    front: Front,
+    streams: usize,
+    seconds: u32,
+}
+
+impl Run {
+    async fn measure(self, endpoint: &Endpoint) -> Result<Figure, BenchError> {
+        let rounds = if self.scenario.needs_fresh_processes() {
+            FEWEST_ROUNDS
+        } else {
+            self.seconds.clamp(FEWEST_ROUNDS, MOST_ROUNDS)
+        };
+        let length = Duration::from_secs(u64::from(self.seconds)) / rounds;
+        let scratch = Scratch::new("bench").map_err(BenchError::Prepare)?;
+        let mut sides = self.start(0, endpoint, &scratch).await?;
+        let mut readings: [Vec<Reading>; 2] = Default::default();
+        for round in 0..rounds {
+            if round > 0 && self.scenario.needs_fresh_processes() {
+                sides = self.start(round, endpoint, &scratch).await?;
+            }
+            for (side, readings) in sides.iter_mut().zip(&mut readings) {
+                readings.push(self.slot(side, endpoint, length).await?);
+            }
+        }
+        let [ours, relay] = &readings;
+        Ok(Figure::new(
+            self.scenario.name(),
+            self.front.name(),
+            self.streams,
+            self.scenario.unit(),
+            ours,
+            relay,
+        ))
+    }
+
+    /// Ours and the relay.
+    async fn start(
+        self,
+        round: u32,
+        endpoint: &Endpoint,
+        scratch: &Scratch,
+    ) -> Result<[Side; 2], BenchError> {
+        let mode = match self.front {
+            Front::Connect => Mode::HttpConnect,
+            Front::Grpc => Mode::Grpc,
+        };
+        let target = endpoint.address();
+        Ok([
+            Side::ours(&format!("ours-{round}"), mode, target, scratch).await?,
+            Side::relay(&format!("relay-{round}"), target, scratch).await?,
+        ])
+    }
+
+    /// Measures one side once and lets it come to rest.
+    async fn slot(
+        self,
+        side: &mut Side,
+        endpoint: &Endpoint,
+        length: Duration,
+    ) -> Result<Reading, BenchError> {
+        let scenario = self.scenario;
+        let measured = async {
+            let reading = scenario
+                .measure(side, endpoint, self.streams, length)
+                .await?;
+            load::settle(endpoint).await?;
+            Ok(reading)
+        };
+        let measured = measured.await;
+        // If a process failed, that is the reason for whatever the load generator saw of it.
+        side.check().map_err(|source| BenchError::Child {
+            scenario: scenario.name(),
+            source,
+        })?;
+        measured.map_err(|source| BenchError::Load {
+            scenario: scenario.name(),
+            side: side.name(),
+            source,
+        })
+    }
+}
+
+impl Front {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Grpc => "grpc",
+        }
+    }
+}
