@@ -1,0 +1,197 @@
+//! `dialback bench`: the relay that it compares with is a true one, and a run tells figures.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod scratch;
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use scratch::Scratch;
+
+/// How long anything may take; far more than it needs, so that only a hang is a failure.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Both halves of a relay, ended when dropped.
+struct Relay {
+    halves: [Child; 2],
+    socket: PathBuf,
+    _scratch: Scratch,
+}
+
+impl Relay {
+    fn start(endpoint: SocketAddr) -> Self {
+        static COUNT: AtomicU8 = AtomicU8::new(1);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let [_, high, middle, low] = std::process::id().to_be_bytes();
+        // The relay's halves have to agree on a port beforehand: an address of one's own keeps it free.
+        let address = Ipv4Addr::new(127, 64 | (high ^ count), middle, low.max(1));
+        let far = SocketAddr::from((address, 8091));
+
+        let scratch = Scratch::new();
+        let certs = Command::new(env!("CARGO_BIN_EXE_dialback"))
+            .args(["certs", "--server-name", &address.to_string(), "--out"])
+            .arg(scratch.path())
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(certs.success());
+        let socket = scratch.path().join("s");
+        let far_half = half(scratch.path(), "cluster", |command| {
+            command.arg("far");
+            command.args([
+                "--listen",
+                &far.to_string(),
+                "--endpoint",
+                &endpoint.to_string(),
+            ]);
+        });
+        wait_for(|| TcpStream::connect(far).is_ok());
+        let near_half = half(scratch.path(), "agent", |command| {
+            command
+                .args(["near", "--far", &far.to_string(), "--socket"])
+                .arg(&socket);
+        });
+        wait_for(|| socket.exists());
+        Self {
+            halves: [far_half, near_half],
+            socket,
+            _scratch: scratch,
+        }
+    }
+
+    fn connect(&self) -> UnixStream {
+        let stream = UnixStream::connect(&self.socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        for half in &mut self.halves {
+            let _ = half.kill();
+            let _ = half.wait();
+        }
+    }
+}
+
+fn half(folder: &Path, identity: &str, arguments: impl FnOnce(&mut Command)) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dialback"));
+    command.args(["--end-with-stdin", "bench-relay"]);
+    arguments(&mut command);
+    command
+        .arg("--ca")
+        .arg(folder.join("cluster-ca.crt"))
+        .arg("--cert")
+        .arg(folder.join(format!("{identity}.crt")))
+        .arg("--key")
+        .arg(folder.join(format!("{identity}.key")))
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn wait_for(mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// An endpoint that serves the next connection for which it reads a first byte.
+fn endpoint(
+    serve: impl FnOnce(TcpStream) + Send + 'static,
+) -> (SocketAddr, thread::JoinHandle<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let served = thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        serve(stream);
+    });
+    (address, served)
+}
+
+/// Bytes of which no two stretches are alike, so that nothing can be lost, doubled or moved unseen.
+fn pattern(length: usize, seed: u64) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    std::iter::repeat_with(|| random.u8(..))
+        .take(length)
+        .collect()
+}
+
+fn read_all(mut stream: impl Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn the_relay_passes_on_a_frontends_half_close_and_the_whole_answer_after_it() {
+    let (address, served) = endpoint(|mut stream| {
+        assert_eq!(read_all(&stream), pattern(3_000_000, 1));
+        stream.write_all(&pattern(5_000_000, 2)).unwrap();
+    });
+    let relay = Relay::start(address);
+    let mut frontend = relay.connect();
+    frontend.write_all(&pattern(3_000_000, 1)).unwrap();
+    frontend.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&frontend), pattern(5_000_000, 2));
+    served.join().unwrap();
+}
+
+#[test]
+fn the_relay_passes_on_an_endpoints_half_close_and_what_the_frontend_says_after_it() {
+    let (address, served) = endpoint(|mut stream| {
+        stream.write_all(&pattern(1_000_000, 3)).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&stream), pattern(2_000_000, 4));
+    });
+    let relay = Relay::start(address);
+    let mut frontend = relay.connect();
+    assert_eq!(read_all(&frontend), pattern(1_000_000, 3));
+    frontend.write_all(&pattern(2_000_000, 4)).unwrap();
+    drop(frontend);
+    served.join().unwrap();
+}
+
+#[test]
+fn the_relay_carries_both_directions_at_once() {
+    let (address, served) = endpoint(|mut stream| {
+        let mut writer = stream.try_clone().unwrap();
+        let writing = thread::spawn(move || {
+            writer.write_all(&pattern(4_000_000, 5)).unwrap();
+            writer.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut received = vec![0; 4_000_000];
+        stream.read_exact(&mut received).unwrap();
+        assert!(received == pattern(4_000_000, 6));
+        writing.join().unwrap();
+    });
+    let relay = Relay::start(address);
+    let frontend = relay.connect();
+    let mut writer = frontend.try_clone().unwrap();
+    let writing = thread::spawn(move || writer.write_all(&pattern(4_000_000, 6)).unwrap());
+    assert!(read_all(&frontend) == pattern(4_000_000, 5));
+    writing.join().unwrap();
+    served.join().unwrap();
+}
+
+#[test]
+fn a_child_ends_with_its_parents_end_of_the_pipe() {
+    let (address, _served) = endpoint(drop);
+    let mut relay = Relay::start(address);
+    for half in &mut relay.halves {
+        drop(half.stdin.take());
+        assert!(half.wait().unwrap().success());
+    }
+}
