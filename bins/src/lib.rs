@@ -1,4 +1,11 @@
 //! `proxy-server` and `proxy-agent`, drop-in for Konnectivity's, and the parts of the `dialback` tool.
 
+pub mod bench;
+pub mod certs;
+pub mod daemon;
+pub mod demo;
 pub mod flags;
 pub mod logging;
+pub mod proxy_agent;
+pub mod proxy_server;
+pub mod tool;

@@ -137,6 +137,26 @@ impl<O: Default> FlagSet<O> {
     }
 }
 
+impl<O> FlagSet<O> {
+    /// The flags that a command line gave, each with its value as text.
+    pub fn given(&self, options: &mut O, parsed: &Parsed) -> Vec<(&'static str, String)> {
+        self.flags
+            .iter()
+            .filter(|flag| parsed.given.contains(flag.name))
+            .map(|flag| (flag.name, (flag.value)(options).print()))
+            .collect()
+    }
+
+    /// The flags that the usage text shows, each with what it is for.
+    pub fn descriptions(&self) -> Vec<(&'static str, &'static str)> {
+        self.flags
+            .iter()
+            .filter(|flag| !flag.hidden)
+            .map(|flag| (flag.name, flag.usage))
+            .collect()
+    }
+}
+
 /// A command line while it is read.
 struct Line<'a, O> {
     set: &'a FlagSet<O>,
