@@ -4,10 +4,12 @@ pub mod dial;
 pub mod grpc;
 pub mod listen;
 mod metadata;
+pub mod metrics;
 mod net;
 mod runtime;
 mod system_error;
 mod timer;
+pub mod tls;
 mod tunnel;
 
 pub use net::{Listener, PeerAddr, Socket, TcpOptions, reset_on_close};

@@ -1,0 +1,18 @@
+//! TLS for both programs: rustls configurations from the files and names that flags give.
+//!
+//! The cryptographic provider is aws-lc-rs, named in every configuration: nothing depends on a default of the
+//! process. Files are read once, when a configuration is made; make a new one to take up renewed files.
+
+mod client;
+mod error;
+mod files;
+mod handshake;
+mod policy;
+mod server;
+
+pub use client::ClientTls;
+pub use error::{CaError, KeyPairError, TlsError};
+pub use files::KeyPairFiles;
+pub use handshake::HandshakeFailure;
+pub use policy::{TlsPolicy, TlsPolicyError, TlsWarning};
+pub use server::{ServerTls, TlsProtocol};
