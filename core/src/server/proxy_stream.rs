@@ -1,5 +1,8 @@
 //! A gRPC frontend's Proxy stream at the server.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
