@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | 0 | help, version, completion; the work ended after a signal; the agent's second SIGTERM or SIGINT |
 //! | 1 | the command line is wrong or the work could not start; the server's second SIGTERM or SIGINT |
-//! | 2 | the log file can't be opened; SIGQUIT; a panic |
+//! | 2 | the log file can't be opened; SIGQUIT |
 
 mod completion;
 mod signals;

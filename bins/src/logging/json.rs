@@ -109,7 +109,7 @@ impl FieldJson {
         write!(
             self.members,
             ",{}:{}",
-            json_text(&field.to_string()),
+            json_text(field.name()),
             value.into()
         )
         .expect("writing to a string can't fail");

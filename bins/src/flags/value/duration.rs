@@ -177,11 +177,13 @@ fn take_digits<'a>(rest: &mut &'a str) -> &'a str {
 impl fmt::Display for GoDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.nanoseconds.unsigned_abs();
+        if total == 0 {
+            return f.write_str("0s");
+        }
         if self.nanoseconds < 0 {
             f.write_str("-")?;
         }
         let (unit, name) = match total {
-            0 => return f.write_str("0s"),
             ..MICROSECOND => (NANOSECOND, "ns"),
             MICROSECOND..MILLISECOND => (MICROSECOND, "\u{b5}s"),
             MILLISECOND..SECOND => (MILLISECOND, "ms"),
@@ -197,7 +199,7 @@ impl fmt::Display for GoDuration {
             rest %= MINUTE;
         }
         write!(f, "{}", rest / unit)?;
-        if rest % unit != 0 {
+        if !rest.is_multiple_of(unit) {
             let width = unit.ilog10() as usize;
             let fraction = format!("{:0width$}", rest % unit);
             write!(f, ".{}", fraction.trim_end_matches('0'))?;

@@ -68,7 +68,9 @@ impl LabelSelector {
                         return Err(next.unexpected("identifier after ','"));
                     }
                 }
-                other => return Err(other.unexpected("',' or 'end of string'")),
+                other @ (Token::Word(_) | Token::Symbol(_) | Token::Garbage(_)) => {
+                    return Err(other.unexpected("',' or 'end of string'"));
+                }
             }
         }
         requirements.sort_by(|a, b| a.key.cmp(&b.key));
@@ -272,7 +274,9 @@ impl Parser {
         }
         match self.next() {
             Token::Word(value) => Ok(BTreeSet::from([value])),
-            other => Err(other.unexpected("identifier")),
+            other @ (Token::Symbol(_) | Token::Garbage(_) | Token::End) => {
+                Err(other.unexpected("identifier"))
+            }
         }
     }
 
@@ -292,7 +296,9 @@ impl Parser {
                 values.insert(String::new());
                 return Ok(values);
             }
-            other => return Err(other.unexpected("',', ')' or identifier")),
+            other @ (Token::Symbol(_) | Token::Garbage(_) | Token::End) => {
+                return Err(other.unexpected("',', ')' or identifier"));
+            }
         }
         loop {
             match self.next() {
@@ -301,7 +307,10 @@ impl Parser {
                     match self.peek() {
                         Token::Symbol(",") => {}
                         Token::Symbol(")") => break,
-                        other => return Err(other.unexpected("',' or ')'")),
+                        other @ (Token::Word(_)
+                        | Token::Symbol(_)
+                        | Token::Garbage(_)
+                        | Token::End) => return Err(other.unexpected("',' or ')'")),
                     }
                 }
                 Token::Symbol(",") => {
@@ -319,7 +328,9 @@ impl Parser {
                         Token::Word(_) | Token::Symbol(_) | Token::Garbage(_) | Token::End => {}
                     }
                 }
-                other => return Err(other.unexpected("',', or identifier")),
+                other @ (Token::Symbol(_) | Token::Garbage(_) | Token::End) => {
+                    return Err(other.unexpected("',', or identifier"));
+                }
             }
         }
         // The closing parenthesis, which both ways out have seen.
