@@ -122,10 +122,12 @@ impl Suite {
     fn needs(&self, command: &mut Command) -> Result<(), Missing> {
         match command.stdin(Stdio::null()).output() {
             Ok(output) if output.status.success() => Ok(()),
-            Ok(output) => Err(Missing(format!(
-                "{command:?} failed: {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            ))),
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                // The line that tells the reason, below Python's traces and Go's downloads.
+                let reason = said.trim().lines().last().unwrap_or_default();
+                Err(Missing(format!("{command:?} failed: {reason}")))
+            }
             Err(error) => Err(Missing(format!("{command:?} does not start: {error}"))),
         }
     }
