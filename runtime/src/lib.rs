@@ -1,5 +1,6 @@
 //! The async driver of `dialback-core`, written once against the [`Runtime`] trait.
 
+pub mod agent;
 pub mod dial;
 pub mod grpc;
 pub mod listen;
@@ -7,6 +8,7 @@ mod metadata;
 pub mod metrics;
 mod net;
 mod runtime;
+pub mod server;
 mod system_error;
 mod timer;
 pub mod tls;

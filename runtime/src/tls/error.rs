@@ -120,10 +120,11 @@ struct Unreadable<'a> {
 
 impl fmt::Display for Unreadable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let operation = match self.error.kind() {
-            io::ErrorKind::IsADirectory | io::ErrorKind::FileTooLarge => "read",
-            _ => "open",
-        };
+        let opened = matches!(
+            self.error.kind(),
+            io::ErrorKind::IsADirectory | io::ErrorKind::FileTooLarge
+        );
+        let operation = if opened { "read" } else { "open" };
         let path = self.path.display();
         write!(f, "{operation} {path}: {}", go_text(self.error))
     }

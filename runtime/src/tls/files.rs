@@ -39,10 +39,12 @@ impl KeyPairFiles {
 
     /// The error of a configuration that the pair was given to.
     pub(super) fn refused(&self, error: rustls::Error) -> TlsError {
-        self.unusable(match error {
-            rustls::Error::InconsistentKeys(_) => KeyPairError::Mismatch,
-            other => KeyPairError::Unusable(other),
-        })
+        let cause = if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            KeyPairError::Mismatch
+        } else {
+            KeyPairError::Unusable(error)
+        };
+        self.unusable(cause)
     }
 
     fn unusable(&self, cause: KeyPairError) -> TlsError {

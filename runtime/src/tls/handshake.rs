@@ -46,6 +46,10 @@ impl HandshakeFailure {
     /// Sorts the error of [`TlsAcceptor::accept`](tokio_rustls::TlsAcceptor::accept); a handshake that was
     /// given up for the time it took is [`HandshakeFailure::TimedOut`], and so is this error's kind.
     #[must_use]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "errors that mean nothing of their own here have one name"
+    )]
     pub fn of(error: &io::Error) -> Self {
         let tls = error.get_ref().and_then(|error| error.downcast_ref());
         if let Some(error) = tls {
@@ -62,6 +66,10 @@ impl HandshakeFailure {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "errors that mean nothing of their own here have one name"
+    )]
     fn of_tls(error: &Error) -> Self {
         match error {
             Error::NoCertificatesPresented => Self::NoCertificate,
@@ -89,9 +97,14 @@ impl HandshakeFailure {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "errors that mean nothing of their own here have one name"
+    )]
     fn of_certificate(error: &CertificateError) -> Self {
         match error {
-            CertificateError::UnknownIssuer => Self::UnknownIssuer,
+            // A CA that was made anew under its old name is met as a signature that does not fit.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
             CertificateError::Expired
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
@@ -131,7 +144,9 @@ impl fmt::Display for HandshakeFailure {
             Self::NoCertificate => {
                 "the peer showed no certificate: it has none, or none of the CA that is asked for"
             }
-            Self::UnknownIssuer => "the peer's certificate is of another CA",
+            Self::UnknownIssuer => {
+                "the peer's certificate is of another CA, perhaps of one with the same name"
+            }
             Self::Expired => "the peer's certificate has expired or is not valid yet",
             Self::WrongPurpose => "the peer's certificate is not for clients (clientAuth)",
             Self::BadCertificate => "the peer's certificate is not acceptable",

@@ -1,7 +1,7 @@
 //! Drives one tunnel's packets between its gRPC stream and its machine.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use dialback_core::Packet;
 use dialback_core::wire::{Decoded, Frame, Status, decode};
@@ -157,10 +157,7 @@ impl<R: Runtime, M: Machine> TunnelDriver<R, M> {
         };
         let now = self.runtime.now();
         loop {
-            if !self.tunnel.with(|machine| machine.has_transmit()) {
-                return Poll::Ready(Ok(()));
-            }
-            std::task::ready!(stream.poll_send_ready(cx))?;
+            ready!(stream.poll_send_ready(cx))?;
             let Some(packet) = self.tunnel.with(|machine| machine.poll_transmit(now)) else {
                 return Poll::Ready(Ok(()));
             };

@@ -33,7 +33,6 @@ pub(crate) trait Machine: fmt::Debug + Send + 'static {
     fn wants_read(&self) -> bool;
     fn poll_wake(&mut self) -> Option<StreamId>;
     fn poll_event(&mut self) -> Option<Self::Event>;
-    fn is_empty(&self) -> bool;
 }
 
 macro_rules! machine {
@@ -67,9 +66,6 @@ macro_rules! machine {
             }
             fn poll_event(&mut self) -> Option<$event> {
                 Self::poll_event(self)
-            }
-            fn is_empty(&self) -> bool {
-                Self::is_empty(self)
             }
         }
     };

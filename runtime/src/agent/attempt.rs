@@ -1,0 +1,183 @@
+//! One attempt to connect to a server: TCP, TLS, HTTP/2, the Connect call, its response headers.
+
+use std::future::poll_fn;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::Poll;
+
+use dialback_core::Negotiated;
+use dialback_core::agent::fleet::ServerHello;
+use dialback_core::wire::{
+    AGENT_ID, AGENT_IDENTIFIERS, AUTHORIZATION, EXTENSIONS, Extensions, SERVER_COUNT, SERVER_ID,
+    ServerMetadata, ServerMetadataError, Status,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::Agent;
+use super::config::AgentConfigError;
+use crate::dial::{ProxyDialError, dial_server};
+use crate::grpc::{
+    Caller, ClientConfig, ClientConnection, ConnectionError, MessageStream, MethodName,
+};
+use crate::metadata::header_values;
+use crate::net::{Socket, TcpOptions};
+use crate::runtime::Runtime;
+
+/// A token file is read up to this size; more is no token.
+const MAX_TOKEN_BYTES: usize = 1024 * 1024;
+
+/// A Connect stream that the server has accepted.
+pub(super) struct Established<R: Runtime> {
+    pub(super) hello: ServerHello,
+    pub(super) negotiated: Negotiated,
+    pub(super) caller: Caller,
+    pub(super) connection: ClientConnection<R, TlsStream<R::TcpStream>>,
+    pub(super) stream: MessageStream,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AttemptError {
+    #[error(transparent)]
+    Config(#[from] AgentConfigError),
+    #[error("service account token {path}: {error}")]
+    Token { path: PathBuf, error: io::Error },
+    #[error("{name} {value:?} can't be sent in a header")]
+    Header { name: &'static str, value: String },
+    #[error(transparent)]
+    Dial(#[from] ProxyDialError),
+    #[error("TLS handshake: {0}")]
+    Tls(#[source] io::Error),
+    #[error("server did not negotiate HTTP/2 (ALPN)")]
+    Alpn,
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The server's own words, which the reference hides behind a missing header.
+    #[error("server refused the connection: {0}")]
+    Refused(#[from] Status),
+    #[error(transparent)]
+    Metadata(#[from] ServerMetadataError),
+}
+
+impl<R: Runtime> Agent<R> {
+    pub(super) async fn connect(&self) -> Result<Established<R>, AttemptError> {
+        let config = &self.config;
+        let metadata = self.request_metadata()?;
+        let deadline = self.runtime.now() + config.fleet.attempt_timeout;
+        let socket = dial_server(
+            &self.runtime,
+            &config.proxy,
+            &config.server_host,
+            config.server_port,
+        )
+        .await?;
+        if let Err(error) = socket.set_tcp_options(&TcpOptions::grpc()) {
+            tracing::debug!(%error, "socket options of a connection to a server");
+        }
+        let connector = TlsConnector::from(Arc::clone(&config.tls));
+        let tls = connector
+            .connect(config.server_name()?, socket)
+            .await
+            .map_err(AttemptError::Tls)?;
+        if tls.get_ref().1.alpn_protocol().is_none() {
+            return Err(AttemptError::Alpn);
+        }
+        let client = ClientConfig::agent(config.keepalive_time);
+        let (mut caller, mut connection) =
+            ClientConnection::handshake(&self.runtime, tls, self.target.clone(), &client, deadline)
+                .await?;
+        let mut stream = caller.call(&MethodName::CONNECT, metadata, None)?;
+        let headers = poll_fn(|cx| {
+            // The headers first: a server that refuses may close the connection right behind its status.
+            if let Poll::Ready(headers) = stream.poll_response_headers(cx) {
+                return Poll::Ready(headers.map_err(AttemptError::from));
+            }
+            match connection.poll_closed(cx) {
+                Poll::Ready(Err(error)) => match stream.poll_response_headers(cx) {
+                    Poll::Ready(Ok(headers)) => Poll::Ready(Ok(headers)),
+                    Poll::Ready(Err(status)) if !matches!(error, ConnectionError::Io(_)) => {
+                        Poll::Ready(Err(status.into()))
+                    }
+                    Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(Err(error.into())),
+                },
+                Poll::Ready(Ok(())) | Poll::Pending => {
+                    stream.poll_response_headers(cx).map_err(AttemptError::from)
+                }
+            }
+        })
+        .await?;
+        let server = ServerMetadata::parse(
+            header_values(&headers, SERVER_ID),
+            header_values(&headers, SERVER_COUNT),
+        )?;
+        let accepted = Extensions::parse(header_values(&headers, EXTENSIONS));
+        let peer_window_bytes = accepted.flow_control.filter(|_| !config.disable_extensions);
+        Ok(Established {
+            hello: ServerHello {
+                server_id: server.server_id,
+                server_count: server.server_count,
+            },
+            negotiated: Negotiated { peer_window_bytes },
+            caller,
+            connection,
+            stream,
+        })
+    }
+
+    fn request_metadata(&self) -> Result<HeaderMap, AttemptError> {
+        let config = &self.config;
+        let mut metadata = HeaderMap::new();
+        put(&mut metadata, AGENT_ID, &config.agent_id)?;
+        put(&mut metadata, AGENT_IDENTIFIERS, &config.identifiers)?;
+        if !config.disable_extensions {
+            let offer = Extensions {
+                flow_control: Some(config.link.mux.receive_window_bytes),
+            };
+            put(&mut metadata, EXTENSIONS, &offer.to_string())?;
+        }
+        if let Some(path) = &config.token_path {
+            let token = read_token(path).map_err(|error| AttemptError::Token {
+                path: path.clone(),
+                error,
+            })?;
+            let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
+                AttemptError::Token {
+                    path: path.clone(),
+                    error: io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "holds characters that no token has",
+                    ),
+                }
+            })?;
+            value.set_sensitive(true);
+            metadata.insert(HeaderName::from_static(AUTHORIZATION), value);
+        }
+        Ok(metadata)
+    }
+}
+
+/// The token without the white space around it: files tend to end with a newline, which no header can carry.
+fn read_token(path: &std::path::Path) -> io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    std::fs::File::open(path)?
+        .take(MAX_TOKEN_BYTES as u64)
+        .read_to_string(&mut text)?;
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "is empty"));
+    }
+    Ok(token.to_owned())
+}
+
+fn put(metadata: &mut HeaderMap, name: &'static str, value: &str) -> Result<(), AttemptError> {
+    let header = HeaderValue::from_str(value).map_err(|_| AttemptError::Header {
+        name,
+        value: value.to_owned(),
+    })?;
+    metadata.insert(HeaderName::from_static(name), header);
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! What an operator sets for a proxy agent.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dialback_core::agent::{FleetConfig, LinkConfig};
+
+use crate::dial::ProxyEnvironment;
+use crate::grpc::{InvalidAuthority, Target};
+
+/// The behaviour of an agent.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    /// `--proxy-server-host`: the name or address that all servers are reached by; also the name that their
+    /// certificates are verified against.
+    pub server_host: String,
+    /// `--proxy-server-port`.
+    pub server_port: u16,
+    /// `--agent-id`: who this agent says it is.
+    pub agent_id: String,
+    /// `--agent-identifiers`: what it says it can reach, a URL query string; sent as it is.
+    pub identifiers: String,
+    /// `--service-account-token-path`: read again for every attempt to connect.
+    pub token_path: Option<PathBuf>,
+    /// TLS towards the servers.
+    pub tls: Arc<rustls::ClientConfig>,
+    /// How servers are looked for.
+    pub fleet: FleetConfig,
+    /// Bounds and timeouts of every tunnel.
+    pub link: LinkConfig,
+    /// `--keepalive-time`: a server's connection is pinged after so long without a read.
+    pub keepalive_time: Duration,
+    /// How long dialling an endpoint may take, name look-up included. Default in the daemon: 5 s.
+    pub dial_timeout: Duration,
+    /// `HTTPS_PROXY` and `NO_PROXY`.
+    pub proxy: ProxyEnvironment,
+    /// Whether plain Konnectivity is spoken even to servers that know extensions.
+    pub disable_extensions: bool,
+}
+
+/// An agent's configuration that could not work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentConfigError {
+    /// The server's host and port can't be named in a request.
+    #[error("proxy server address: {0}")]
+    Server(#[from] InvalidAuthority),
+    /// The server's host can't be verified: it is neither a DNS name nor an address.
+    #[error("proxy server host {0:?} is neither a DNS name nor an IP address")]
+    ServerName(String),
+}
+
+impl AgentConfig {
+    /// The address that is dialled, `host:port`.
+    pub(super) fn server(&self) -> String {
+        if self.server_host.contains(':') && !self.server_host.starts_with('[') {
+            format!("[{}]:{}", self.server_host, self.server_port)
+        } else {
+            format!("{}:{}", self.server_host, self.server_port)
+        }
+    }
+
+    pub(super) fn server_name(
+        &self,
+    ) -> Result<rustls::pki_types::ServerName<'static>, AgentConfigError> {
+        let host = self
+            .server_host
+            .trim_start_matches('[')
+            .trim_end_matches(']');
+        rustls::pki_types::ServerName::try_from(host.to_owned())
+            .map_err(|_| AgentConfigError::ServerName(self.server_host.clone()))
+    }
+
+    pub(super) fn target(&self) -> Result<Target, AgentConfigError> {
+        self.server_name()?;
+        Ok(Target::new(true, &self.server())?)
+    }
+}

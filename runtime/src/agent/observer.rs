@@ -1,0 +1,85 @@
+//! What a tunnel's events mean at the agent: dials, metrics, logs.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use dialback_core::PacketKind;
+use dialback_core::agent::{Link, LinkEvent};
+use dialback_core::wire::Status;
+
+use super::Agent;
+use super::endpoint::serve_endpoint;
+use crate::metrics::{AgentMetrics, Segment};
+use crate::runtime::Runtime;
+use crate::tunnel::{Observer, Tunnel};
+
+/// Observes one tunnel to a server.
+pub(super) struct LinkObserver<R: Runtime> {
+    pub(super) agent: Weak<Agent<R>>,
+    pub(super) metrics: Arc<AgentMetrics>,
+}
+
+impl<R: Runtime> fmt::Debug for LinkObserver<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkObserver").finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Observer<Link> for LinkObserver<R> {
+    fn observe(&self, tunnel: &Arc<Tunnel<Link>>, event: LinkEvent) {
+        let link = tunnel.id();
+        match event {
+            LinkEvent::Dial {
+                stream,
+                protocol,
+                address,
+            } => {
+                let Some(agent) = self.agent.upgrade() else {
+                    return;
+                };
+                let runtime = agent.runtime.clone();
+                runtime.spawn(serve_endpoint(
+                    agent,
+                    Arc::clone(tunnel),
+                    stream,
+                    protocol,
+                    address,
+                ));
+            }
+            LinkEvent::DialAbandoned { stream } => tunnel.wake_stream(stream),
+            LinkEvent::Opened { stream, connect_id } => {
+                self.metrics.endpoint_opened();
+                let connect_id = connect_id.map(|id| id.value());
+                tracing::debug!(%link, %stream, connect_id, "endpoint connected");
+            }
+            LinkEvent::Closed {
+                stream,
+                connect_id,
+                lived,
+                reason,
+            } => {
+                self.metrics.endpoint_closed();
+                let (connect_id, initiator) =
+                    (connect_id.map(|id| id.value()), reason.initiator().name());
+                if reason.is_orderly() {
+                    tracing::debug!(%link, %stream, connect_id, ?lived, initiator, %reason, "stream ended");
+                } else {
+                    tracing::info!(%link, %stream, connect_id, ?lived, initiator, %reason, "stream ended early");
+                }
+            }
+        }
+    }
+
+    fn received(&self, kind: PacketKind) {
+        self.metrics.packet(Segment::ToAgent, kind);
+    }
+
+    fn sent(&self, kind: PacketKind) {
+        self.metrics.packet(Segment::FromAgent, kind);
+    }
+
+    fn receive_failed(&self, status: &Status) {
+        self.metrics
+            .packet_failed(Segment::ToAgent, status.code, None);
+    }
+}

@@ -1,0 +1,50 @@
+//! What an operator sets for a proxy server.
+
+use std::time::Duration;
+
+use dialback_core::server::{LinkConfig, ProxyStreamConfig};
+
+/// The behaviour of a server; listeners and certificates are given apart.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// `--server-id`: this instance's identity, told to every agent.
+    pub server_id: String,
+    /// `--server-count`: how many instances an agent is to find behind the address it dials.
+    pub server_count: i64,
+    /// Bounds and timeouts of every agent's tunnel.
+    pub link: LinkConfig,
+    /// Bounds and timeouts of gRPC frontends' streams.
+    pub proxy_stream: ProxyStreamConfig,
+    /// `--keepalive-time`: an agent's connection is pinged after so long without a read.
+    pub keepalive_time: Duration,
+    /// `--frontend-keepalive-time`: the same for gRPC frontends.
+    pub frontend_keepalive_time: Duration,
+    /// How long a frontend's HTTP request may take to arrive. Default 60 s, as in Go's `net/http` use there.
+    pub request_timeout: Duration,
+    /// How long TLS and the HTTP/2 preface may take. Default 120 s, grpc-go's accept timeout.
+    pub handshake_timeout: Duration,
+    /// Frontend connections at a time; further ones wait in the listener's backlog. Default 20,000.
+    pub max_frontends: usize,
+    /// Agent connections at a time; further ones wait in the listener's backlog. Default 20,000.
+    pub max_agents: usize,
+    /// Whether plain Konnectivity is spoken even to agents that offer extensions. Default false.
+    pub disable_extensions: bool,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            server_id: String::new(),
+            server_count: 1,
+            link: LinkConfig::default(),
+            proxy_stream: ProxyStreamConfig::default(),
+            keepalive_time: Duration::from_secs(3600),
+            frontend_keepalive_time: Duration::from_secs(3600),
+            request_timeout: Duration::from_secs(60),
+            handshake_timeout: Duration::from_secs(120),
+            max_frontends: 20_000,
+            max_agents: 20_000,
+            disable_extensions: false,
+        }
+    }
+}

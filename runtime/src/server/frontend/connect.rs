@@ -1,0 +1,194 @@
+//! HTTP-CONNECT frontends.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use bytes::{Bytes, BytesMut};
+use dialback_core::connect::{ESTABLISHED, Parsed, RequestParser, dial_failure};
+use dialback_core::server::{DialError, StreamOutput};
+use tokio::io::AsyncWriteExt;
+
+use super::port::FrontendStream;
+use super::socket::FrontendSocket;
+use crate::net::PeerAddr;
+use crate::runtime::Runtime;
+use crate::server::Server;
+use crate::timer::timeout_at;
+use crate::tunnel::{Pump, PumpEnd, poll_read};
+
+/// What a client may send before the answer to its dial; its socket is not read beyond that.
+const MAX_EARLY_BYTES: usize = 64 * 1024;
+
+/// Serves one connection: a request, then a tunnel.
+pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
+    server: &Arc<Server<R>>,
+    mut socket: S,
+    peer: PeerAddr,
+) {
+    let Some((authority, early)) = request(server, &mut socket, peer).await else {
+        return;
+    };
+    let _counted = server.metrics.http_connection();
+    let mut held = match server.dial("tcp".to_owned(), authority.clone()) {
+        Ok((tunnel, stream)) => FrontendStream::new(server.runtime.clone(), tunnel, stream),
+        Err(error) => {
+            tracing::info!(%peer, address = authority, %error, "dial failed");
+            return answer(server, &mut socket, &error).await;
+        }
+    };
+    let mut early = Early {
+        data: early,
+        socket: &mut socket,
+    };
+    match poll_fn(|cx| early.poll_answer(cx, &held)).await {
+        Answer::Dialled => {}
+        Answer::Failed(error) => {
+            tracing::info!(%peer, address = authority, %error, "dial failed");
+            drop(held);
+            return answer(server, &mut socket, &error).await;
+        }
+        Answer::FrontendGone => {
+            tracing::debug!(%peer, address = authority, "frontend went away while its dial was pending");
+            return;
+        }
+    }
+    let early = early.data;
+    // Alone and first: clients fail on bytes behind the header, and the endpoint may speak at once.
+    if write(server, &mut socket, ESTABLISHED).await.is_err() {
+        return;
+    }
+    if !early.is_empty() {
+        held.push(early);
+    }
+    let mut pump = Pump::new();
+    if poll_fn(|cx| pump.poll(cx, &mut socket, &mut held)).await == PumpEnd::Aborted {
+        let _ = socket.reset_on_close();
+    }
+}
+
+/// Reads requests until one asks for a tunnel; others are answered here.
+async fn request<R: Runtime, S: FrontendSocket>(
+    server: &Arc<Server<R>>,
+    socket: &mut S,
+    peer: PeerAddr,
+) -> Option<(String, Bytes)> {
+    let mut parser = RequestParser::new();
+    loop {
+        let deadline = server.runtime.now() + server.config.request_timeout;
+        let parsed = loop {
+            match parser.parse(&httpdate::fmt_http_date(SystemTime::now())) {
+                Parsed::Incomplete => {}
+                complete @ (Parsed::Connect { .. } | Parsed::Reject { .. }) => break complete,
+            }
+            match timeout_at(
+                &server.runtime,
+                deadline,
+                poll_fn(|cx| poll_read(socket, cx)),
+            )
+            .await
+            {
+                Ok(Ok(data)) if !data.is_empty() => parser.push(&data),
+                Ok(_) => return None,
+                Err(_) => {
+                    tracing::info!(%peer, "frontend sent no complete request in time");
+                    return None;
+                }
+            }
+        };
+        match parsed {
+            Parsed::Connect { authority, early } => return Some((authority, early)),
+            Parsed::Reject {
+                response,
+                keep_alive,
+            } => {
+                let _counted = server.metrics.http_connection();
+                tracing::info!(%peer, "frontend sent a request that asks for no tunnel");
+                write(server, socket, &response).await.ok()?;
+                if !keep_alive {
+                    let _ = socket.shutdown().await;
+                    return None;
+                }
+            }
+            Parsed::Incomplete => {}
+        }
+    }
+}
+
+/// The socket while the dial is pending: read a little, so that a client that hangs up is noticed.
+struct Early<'a, S> {
+    data: Bytes,
+    socket: &'a mut S,
+}
+
+enum Answer {
+    Dialled,
+    Failed(DialError),
+    FrontendGone,
+}
+
+impl<S: FrontendSocket> Early<'_, S> {
+    fn poll_answer<R: Runtime>(
+        &mut self,
+        cx: &mut Context<'_>,
+        held: &FrontendStream<R>,
+    ) -> Poll<Answer> {
+        match held.poll_output(cx) {
+            Some(StreamOutput::Dialled(_)) => return Poll::Ready(Answer::Dialled),
+            Some(StreamOutput::DialFailed(error)) => return Poll::Ready(Answer::Failed(error)),
+            // Nothing else can come before the answer; if it does, the stream is of no use.
+            Some(StreamOutput::Data(_) | StreamOutput::Closed(_)) => {
+                return Poll::Ready(Answer::FrontendGone);
+            }
+            None => {}
+        }
+        while self.data.len() < MAX_EARLY_BYTES {
+            match std::task::ready!(poll_read(self.socket, cx)) {
+                Ok(more) if !more.is_empty() => self.append(more),
+                Ok(_) | Err(_) => return Poll::Ready(Answer::FrontendGone),
+            }
+        }
+        Poll::Pending
+    }
+
+    fn append(&mut self, more: Bytes) {
+        if self.data.is_empty() {
+            self.data = more;
+        } else {
+            let mut joined = BytesMut::with_capacity(self.data.len() + more.len());
+            joined.extend_from_slice(&self.data);
+            joined.extend_from_slice(&more);
+            self.data = joined.freeze();
+        }
+    }
+}
+
+/// Tells of a failed dial and closes.
+async fn answer<R: Runtime, S: FrontendSocket>(
+    server: &Arc<Server<R>>,
+    socket: &mut S,
+    error: &DialError,
+) {
+    let response = dial_failure(error).unwrap_or_default();
+    if write(server, socket, &response).await.is_ok() {
+        let _ = socket.shutdown().await;
+    }
+}
+
+/// Writes and flushes, in bounded time.
+async fn write<R: Runtime, S: FrontendSocket>(
+    server: &Arc<Server<R>>,
+    socket: &mut S,
+    bytes: &[u8],
+) -> Result<(), ()> {
+    let deadline = server.runtime.now() + server.config.request_timeout;
+    let writing = async {
+        socket.write_all(bytes).await?;
+        socket.flush().await
+    };
+    match timeout_at(&server.runtime, deadline, writing).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(()),
+    }
+}

@@ -1,0 +1,240 @@
+//! gRPC frontends: the Proxy streams of one HTTP/2 connection.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use dialback_core::CloseReason;
+use dialback_core::server::{ProxyAction, ProxyStream, StreamRef};
+use dialback_core::wire::{Code, Decoded, Frame, Status, decode};
+
+use super::port::FrontendStream;
+use crate::grpc::MessageStream;
+use crate::metrics::Segment;
+use crate::runtime::Runtime;
+use crate::server::Server;
+use crate::timer::{Timer, timeout_at};
+
+/// Turns after which a busy frontend lets other tasks run.
+const TURNS: usize = 32;
+
+/// Serves one Proxy stream until it ends.
+///
+/// `timeout` is what the client's `grpc-timeout` allows for the whole call; kube-apiserver sets none.
+pub(super) async fn serve_proxy_stream<R: Runtime>(
+    server: Arc<Server<R>>,
+    stream: MessageStream,
+    timeout: Option<Duration>,
+) {
+    let runtime = server.runtime.clone();
+    let deadline = timeout.and_then(|timeout| runtime.now().checked_add(timeout));
+    let mut task = ProxyTask::new(server, stream);
+    let served = poll_fn(|cx| task.poll(cx));
+    let end = match deadline {
+        Some(deadline) => timeout_at(&runtime, deadline, served)
+            .await
+            .unwrap_or_else(|_| {
+                Err(Status::new(
+                    Code::DeadlineExceeded,
+                    "context deadline exceeded",
+                ))
+            }),
+        None => served.await,
+    };
+    task.finish(end);
+}
+
+struct ProxyTask<R: Runtime> {
+    server: Arc<Server<R>>,
+    stream: MessageStream,
+    machine: ProxyStream,
+    streams: Vec<FrontendStream<R>>,
+    timer: Timer<R>,
+}
+
+impl<R: Runtime> ProxyTask<R> {
+    fn new(server: Arc<Server<R>>, stream: MessageStream) -> Self {
+        let now = server.runtime.now();
+        let machine = ProxyStream::new(now, server.config.proxy_stream.clone());
+        let timer = Timer::new(server.runtime.clone());
+        Self {
+            server,
+            stream,
+            machine,
+            streams: Vec::new(),
+            timer,
+        }
+    }
+
+    /// Ready with the status to end the call with.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Status, Status>> {
+        for _ in 0..TURNS {
+            let mut moved = false;
+            if let Some(status) = self.act() {
+                return Poll::Ready(Ok(status));
+            }
+            match self.poll_receive(cx) {
+                Poll::Ready(Ok(true)) => moved = true,
+                Poll::Ready(Ok(false)) => return Poll::Ready(Ok(Status::ok())),
+                Poll::Ready(Err(status)) => return Poll::Ready(Err(status)),
+                Poll::Pending => {}
+            }
+            if let Some(status) = self.act() {
+                return Poll::Ready(Ok(status));
+            }
+            match self.poll_send(cx) {
+                Poll::Ready(Ok(())) => moved = true,
+                Poll::Ready(Err(status)) => return Poll::Ready(Err(status)),
+                Poll::Pending => {}
+            }
+            if moved {
+                continue;
+            }
+            self.timer.set(self.machine.poll_timeout());
+            match self.timer.poll(cx) {
+                Poll::Ready(now) => self.machine.handle_timeout(now),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// One packet from the frontend; `false` at its end.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Status>> {
+        let room = |at: StreamRef| self.held(at).is_none_or(FrontendStream::wants_data);
+        if !self.machine.wants_read() || !self.machine.open_streams().all(room) {
+            // Not read, but a frontend that goes away is noticed all the same.
+            return self.stream.poll_reset(cx).map(Err);
+        }
+        let Some(message) = std::task::ready!(self.stream.poll_recv(cx)) else {
+            return Poll::Ready(Ok(false));
+        };
+        let metrics = &self.server.metrics;
+        let message = message
+            .inspect_err(|status| metrics.packet_failed(Segment::FromClient, status.code, None))?;
+        match decode(message).map_err(|error| error.status())? {
+            Decoded::Packet(packet) => {
+                metrics.packet(Segment::FromClient, packet.kind());
+                self.machine
+                    .handle_packet(self.server.runtime.now(), packet);
+            }
+            // Extension points of the protocol: what a peer may send and nobody must know.
+            Decoded::UnknownType(_) | Decoded::MissingPayload(_) => {}
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    /// Packets to the frontend while there is room and something to send.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        let mut moved = false;
+        loop {
+            if !self.machine.has_transmit() && !self.poll_outputs(cx) {
+                return if moved {
+                    Poll::Ready(Ok(()))
+                } else {
+                    Poll::Pending
+                };
+            }
+            std::task::ready!(self.stream.poll_send_ready(cx))?;
+            if let Some(packet) = self.machine.poll_transmit() {
+                let started = self.server.runtime.now();
+                let kind = packet.kind();
+                self.server.metrics.packet(Segment::ToClient, kind);
+                self.stream.send(Frame::from(packet))?;
+                self.server
+                    .metrics
+                    .frontend_write(self.server.runtime.now() - started);
+                moved = true;
+            }
+        }
+    }
+
+    /// Takes one output of a link, if there is one and it may be taken.
+    fn poll_outputs(&mut self, cx: &Context<'_>) -> bool {
+        if !self.machine.wants_output() {
+            return false;
+        }
+        for held in &self.streams {
+            if let Some(output) = held.poll_output(cx) {
+                self.machine
+                    .handle_output(self.server.runtime.now(), held.stream_ref(), output);
+                self.release_ended();
+                return true;
+            }
+        }
+        false
+    }
+
+    fn release_ended(&mut self) {
+        let machine = &self.machine;
+        self.streams
+            .retain(|held| machine.live_streams().any(|live| live == held.stream_ref()));
+    }
+
+    /// Carries out what the machine decided; a status when the call is to end.
+    fn act(&mut self) -> Option<Status> {
+        while let Some(action) = self.machine.poll_action() {
+            match action {
+                ProxyAction::Route {
+                    dial,
+                    protocol,
+                    address,
+                } => {
+                    let routed = self.server.dial(protocol, address);
+                    let now = self.server.runtime.now();
+                    let routed = routed.map(|(tunnel, stream)| {
+                        let held = FrontendStream::new(self.server.runtime.clone(), tunnel, stream);
+                        let at = held.stream_ref();
+                        self.streams.push(held);
+                        at
+                    });
+                    self.machine.handle_routed(now, dial, routed);
+                }
+                ProxyAction::Data(at, data) => {
+                    if let Some(held) = self.held(at) {
+                        held.push(data);
+                    }
+                }
+                ProxyAction::Close(at, reason) => {
+                    if let Some(held) = self.held(at) {
+                        held.close(reason);
+                    }
+                }
+                ProxyAction::Gone(at, reason) => {
+                    if let Some(held) = self.held(at) {
+                        held.gone(reason);
+                    }
+                    self.streams.retain(|held| held.stream_ref() != at);
+                }
+                ProxyAction::Finish => return Some(Status::ok()),
+            }
+        }
+        None
+    }
+
+    fn held(&self, at: StreamRef) -> Option<&FrontendStream<R>> {
+        self.streams.iter().find(|held| held.stream_ref() == at)
+    }
+
+    fn finish(mut self, end: Result<Status, Status>) {
+        let orderly = end.is_ok();
+        self.machine.handle_end(if orderly {
+            CloseReason::FrontendClosed
+        } else {
+            CloseReason::FrontendLost
+        });
+        self.act();
+        let status = match end {
+            Ok(status) => status,
+            Err(status) => {
+                if status.code != Code::Canceled {
+                    tracing::debug!(%status, "frontend stream failed");
+                }
+                status
+            }
+        };
+        self.stream.finish(&status);
+    }
+}

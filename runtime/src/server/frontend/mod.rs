@@ -1,0 +1,167 @@
+//! Frontends: who dials through the server, over gRPC or HTTP-CONNECT.
+
+mod connect;
+mod grpc;
+mod port;
+mod socket;
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+
+use self::socket::FrontendSocket;
+use super::Server;
+use super::stop::Stage;
+use crate::grpc::{MethodName, ServerConnection};
+use crate::listen::accept_loop;
+use crate::metrics::TlsListener;
+use crate::net::{Listener, PeerAddr, Socket, TcpOptions};
+use crate::runtime::Runtime;
+use crate::timer::timeout_at;
+use crate::tls::HandshakeFailure;
+
+/// What a frontend listener speaks; one protocol a listener, as in the reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrontendMode {
+    /// `ProxyService` over gRPC.
+    Grpc,
+    /// HTTP/1.1 CONNECT.
+    HttpConnect,
+}
+
+impl<R: Runtime> Server<R> {
+    /// Accepts frontends until the server stops: over TLS when given, else in plain text (Unix sockets).
+    pub async fn serve_frontends<L: Listener>(
+        self: &Arc<Self>,
+        listener: L,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        mode: FrontendMode,
+    ) {
+        let acceptor = tls.map(TlsAcceptor::from);
+        let mut stop = self.stop_signal();
+        let accepting = accept_loop(
+            &self.runtime,
+            &listener,
+            self.config.max_frontends,
+            |socket, peer| {
+                let (server, acceptor) = (Arc::clone(self), acceptor.clone());
+                async move {
+                    server
+                        .serve_frontend_socket(socket, peer, acceptor, mode)
+                        .await
+                }
+            },
+        );
+        tokio::select! {
+            () = stop.reached(Stage::Draining) => {}
+            () = accepting => {}
+        }
+    }
+
+    async fn serve_frontend_socket<S: Socket>(
+        self: Arc<Self>,
+        socket: S,
+        peer: PeerAddr,
+        acceptor: Option<TlsAcceptor>,
+        mode: FrontendMode,
+    ) {
+        let options = if mode == FrontendMode::Grpc {
+            TcpOptions::grpc()
+        } else {
+            TcpOptions::default()
+        };
+        if let Err(error) = socket.set_tcp_options(&options) {
+            tracing::debug!(%peer, %error, "socket options of a frontend's connection");
+        }
+        let Some(acceptor) = acceptor else {
+            return self.serve_frontend(socket, peer, mode).await;
+        };
+        let deadline = self.runtime.now() + self.config.handshake_timeout;
+        match timeout_at(&self.runtime, deadline, acceptor.accept(socket)).await {
+            Ok(Ok(tls)) => {
+                if mode == FrontendMode::Grpc && tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+                    return tracing::warn!(%peer, "frontend did not negotiate HTTP/2 (ALPN h2)");
+                }
+                // The TLS state is big and lives as long as the connection: not on every task's stack.
+                Box::pin(self.serve_frontend(tls, peer, mode)).await;
+            }
+            Ok(Err(error)) => {
+                let failure = HandshakeFailure::of(&error);
+                self.metrics
+                    .tls_handshake_failed(TlsListener::Frontend, failure);
+                tracing::warn!(%peer, %error, "TLS handshake with a frontend failed");
+            }
+            Err(_) => tracing::warn!(%peer, "TLS handshake with a frontend took too long"),
+        }
+    }
+
+    async fn serve_frontend<S: FrontendSocket>(
+        self: Arc<Self>,
+        socket: S,
+        peer: PeerAddr,
+        mode: FrontendMode,
+    ) {
+        let mut stop = self.stop_signal();
+        let _served = self.stop.frontend();
+        let serving = async {
+            match mode {
+                FrontendMode::HttpConnect => connect::serve(&self, socket, peer).await,
+                FrontendMode::Grpc => Box::pin(self.serve_grpc(socket, peer)).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = serving => {}
+            () = stop.reached(Stage::Cut) => {}
+        }
+    }
+
+    async fn serve_grpc<T: AsyncRead + AsyncWrite + Unpin>(
+        self: &Arc<Self>,
+        socket: T,
+        peer: PeerAddr,
+    ) {
+        let mut config = crate::grpc::ServerConfig::frontends(self.config.frontend_keepalive_time);
+        config.any_authority = peer == PeerAddr::Unix;
+        let deadline = self.runtime.now() + self.config.handshake_timeout;
+        let mut connection =
+            match ServerConnection::handshake(&self.runtime, socket, &config, deadline).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    return tracing::info!(%peer, %error, "HTTP/2 connection of a frontend failed");
+                }
+            };
+        let mut stop = self.stop_signal();
+        let mut draining = false;
+        loop {
+            let call = tokio::select! {
+                call = connection.accept() => call,
+                () = stop.reached(Stage::Draining), if !draining => {
+                    draining = true;
+                    connection.graceful_shutdown();
+                    continue;
+                }
+            };
+            match call {
+                None => return,
+                Some(Err(error)) => {
+                    return tracing::debug!(%peer, %error, "connection of a frontend ended");
+                }
+                Some(Ok(call)) => {
+                    if let Some(call) = call.route(&MethodName::PROXY) {
+                        let server = Arc::clone(self);
+                        self.runtime.spawn(async move {
+                            let _served = server.stop.frontend();
+                            let _counted = server.metrics.call("Proxy");
+                            let timeout = call.timeout();
+                            let stream = call.accept_lazily(HeaderMap::new());
+                            grpc::serve_proxy_stream(Arc::clone(&server), stream, timeout).await;
+                        });
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! A frontend's hold on its stream.
+
+use std::io;
+use std::sync::Arc;
+use std::task::Context;
+
+use bytes::Bytes;
+use dialback_core::server::{Link, StreamOutput, StreamRef};
+use dialback_core::{CloseReason, StreamId};
+
+use crate::runtime::Runtime;
+use crate::tunnel::{Port, PortOutput, Tunnel};
+
+/// One stream of an agent's tunnel, held for a frontend. Dropped, it gives the stream up, whatever its state.
+#[derive(Debug)]
+pub(super) struct FrontendStream<R: Runtime> {
+    runtime: R,
+    tunnel: Arc<Tunnel<Link>>,
+    stream: StreamId,
+    aborted: bool,
+}
+
+impl<R: Runtime> FrontendStream<R> {
+    pub(super) fn new(runtime: R, tunnel: Arc<Tunnel<Link>>, stream: StreamId) -> Self {
+        Self {
+            runtime,
+            tunnel,
+            stream,
+            aborted: false,
+        }
+    }
+
+    pub(super) fn stream_ref(&self) -> StreamRef {
+        StreamRef {
+            link: self.tunnel.id(),
+            stream: self.stream,
+        }
+    }
+
+    /// The next output; on `None` the task is woken when there is one.
+    pub(super) fn poll_output(&self, cx: &Context<'_>) -> Option<StreamOutput> {
+        let now = self.runtime.now();
+        self.tunnel
+            .with_stream(cx, self.stream, |link| link.poll_stream(now, self.stream))
+    }
+
+    pub(super) fn wants_data(&self) -> bool {
+        self.tunnel
+            .with(|link| link.wants_frontend_data(self.stream))
+    }
+
+    pub(super) fn push(&self, data: Bytes) {
+        self.tunnel
+            .with(|link| link.handle_frontend_data(self.stream, data));
+    }
+
+    /// The frontend closes and waits for the end.
+    pub(super) fn close(&self, reason: CloseReason) {
+        let now = self.runtime.now();
+        self.tunnel
+            .with(|link| link.handle_frontend_close(now, self.stream, reason));
+    }
+
+    /// The frontend asks no more.
+    pub(super) fn gone(&self, reason: CloseReason) {
+        let now = self.runtime.now();
+        self.tunnel
+            .with(|link| link.handle_frontend_gone(now, self.stream, reason));
+    }
+}
+
+impl<R: Runtime> Drop for FrontendStream<R> {
+    fn drop(&mut self) {
+        self.gone(CloseReason::FrontendLost);
+        self.tunnel.forget_stream(self.stream);
+    }
+}
+
+impl<R: Runtime> Port for FrontendStream<R> {
+    fn wants_data(&self) -> bool {
+        Self::wants_data(self)
+    }
+
+    fn push(&mut self, data: Bytes) {
+        Self::push(self, data);
+    }
+
+    fn next(&mut self, cx: &Context<'_>) -> Option<PortOutput> {
+        match self.poll_output(cx)? {
+            StreamOutput::Data(data) => Some(PortOutput::Write(data)),
+            StreamOutput::Closed(reason) if reason.is_orderly() => Some(PortOutput::Close),
+            // A dial is answered before bytes are moved, so only an end can come here.
+            StreamOutput::Closed(_) | StreamOutput::DialFailed(_) | StreamOutput::Dialled(_) => {
+                self.aborted = true;
+                Some(PortOutput::Abort)
+            }
+        }
+    }
+
+    fn is_aborted(&self) -> bool {
+        self.aborted
+    }
+
+    fn read_ended(&mut self, end: io::Result<()>) -> bool {
+        self.gone(if end.is_ok() {
+            CloseReason::FrontendClosed
+        } else {
+            CloseReason::FrontendLost
+        });
+        false
+    }
+
+    fn write_failed(&mut self, _: io::Error) -> bool {
+        self.gone(CloseReason::FrontendLost);
+        false
+    }
+}

@@ -1,0 +1,159 @@
+//! The proxy server: agents on one side, frontends on the other, the router between them.
+
+mod agents;
+mod config;
+mod frontend;
+mod observer;
+mod stop;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use dialback_core::server::{DialError, Link, Router, Strategies};
+use dialback_core::wire::AgentMetadata;
+use dialback_core::{LinkId, StreamId};
+
+pub use config::ServerConfig;
+pub use frontend::FrontendMode;
+pub use stop::Stopped;
+use stop::{Stop, StopSignal};
+
+use crate::metrics::ServerMetrics;
+use crate::runtime::Runtime;
+use crate::tunnel::Tunnel;
+
+/// How many links a dial may meet that went down since they were chosen.
+const ROUTE_TRIES: usize = 3;
+
+/// A running proxy server; listeners are given to its `serve_*` methods.
+#[derive(Debug)]
+pub struct Server<R: Runtime> {
+    pub(crate) runtime: R,
+    pub(crate) config: ServerConfig,
+    pub(crate) metrics: Arc<ServerMetrics>,
+    agents: Mutex<Agents>,
+    next_link: AtomicU64,
+    stop: Stop,
+}
+
+/// Who is connected; touched when an agent comes or goes and once a dial, never for a packet.
+#[derive(Debug)]
+struct Agents {
+    router: Router,
+    tunnels: BTreeMap<LinkId, Arc<Tunnel<Link>>>,
+}
+
+impl<R: Runtime> Server<R> {
+    /// A server without agents. Strategies are tried in order.
+    #[must_use]
+    pub fn new(
+        runtime: R,
+        config: ServerConfig,
+        strategies: Strategies,
+        metrics: Arc<ServerMetrics>,
+    ) -> Arc<Self> {
+        let agents = Agents {
+            router: Router::new(strategies),
+            tunnels: BTreeMap::new(),
+        };
+        let server = Self {
+            runtime,
+            config,
+            metrics,
+            agents: Mutex::new(agents),
+            next_link: AtomicU64::new(1),
+            stop: Stop::new(),
+        };
+        server.report_backends(&server.agents());
+        Arc::new(server)
+    }
+
+    /// Whether any strategy knows an agent: what `/readyz` answers.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.agents().router.is_ready()
+    }
+
+    /// Agents' tunnels that are up.
+    #[must_use]
+    pub fn tunnel_count(&self) -> usize {
+        self.agents().tunnels.len()
+    }
+
+    /// Streams of all tunnels, pending dials included.
+    #[must_use]
+    pub fn stream_count(&self) -> usize {
+        let tunnels: Vec<_> = self.agents().tunnels.values().cloned().collect();
+        tunnels
+            .iter()
+            .map(|tunnel| tunnel.with(|link| link.stream_count()))
+            .sum()
+    }
+
+    /// Chooses an agent for a destination and starts a dial on its tunnel.
+    pub(crate) fn dial(
+        &self,
+        protocol: String,
+        address: String,
+    ) -> Result<(Arc<Tunnel<Link>>, StreamId), DialError> {
+        let mut last = DialError::NoAgent;
+        for _ in 0..ROUTE_TRIES {
+            let chosen = {
+                let agents = self.agents();
+                let link = agents.router.route(&address, fastrand::u64(..));
+                link.and_then(|link| agents.tunnels.get(&link).cloned())
+            };
+            let Some(tunnel) = chosen else { break };
+            let now = self.runtime.now();
+            match tunnel.with(|link| link.dial(now, protocol.clone(), address.clone())) {
+                Ok(stream) => return Ok((tunnel, stream)),
+                Err(DialError::AgentLost) => self.disconnected(tunnel.id()),
+                Err(error) => {
+                    last = error;
+                    break;
+                }
+            }
+        }
+        self.metrics.dial_failed(last.failure());
+        Err(last)
+    }
+
+    fn connected(&self, tunnel: &Arc<Tunnel<Link>>, metadata: &AgentMetadata) {
+        let mut agents = self.agents();
+        agents.tunnels.insert(tunnel.id(), Arc::clone(tunnel));
+        agents.router.agent_connected(tunnel.id(), metadata);
+        self.report_backends(&agents);
+    }
+
+    /// Chosen no more; harmless when repeated.
+    fn disconnected(&self, link: LinkId) {
+        let mut agents = self.agents();
+        agents.tunnels.remove(&link);
+        agents.router.agent_disconnected(link);
+        self.report_backends(&agents);
+    }
+
+    fn draining(&self, link: LinkId) {
+        self.agents().router.agent_draining(link);
+    }
+
+    fn report_backends(&self, agents: &Agents) {
+        for strategy in agents.router.strategies().iter() {
+            self.metrics
+                .ready_backends(strategy.name(), agents.router.ready_backends(strategy));
+        }
+    }
+
+    fn new_link_id(&self) -> LinkId {
+        LinkId(self.next_link.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn agents(&self) -> MutexGuard<'_, Agents> {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop_signal(&self) -> StopSignal {
+        self.stop.signal()
+    }
+}

@@ -1,0 +1,91 @@
+//! What a tunnel's events mean at the server: metrics, logs, routing.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use dialback_core::PacketKind;
+use dialback_core::server::{Link, LinkEvent};
+use dialback_core::wire::Status;
+use tokio::sync::Notify;
+
+use super::Server;
+use crate::metrics::Segment;
+use crate::runtime::Runtime;
+use crate::tunnel::{Observer, Tunnel};
+
+/// Observes one agent's tunnel.
+pub(super) struct LinkObserver<R: Runtime> {
+    pub(super) server: Weak<Server<R>>,
+    pub(super) metrics: Arc<crate::metrics::ServerMetrics>,
+    pub(super) agent_id: String,
+    /// Told when the tunnel is to end because it took no dial in time.
+    pub(super) retired: Arc<Notify>,
+}
+
+impl<R: Runtime> fmt::Debug for LinkObserver<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkObserver")
+            .field("agent_id", &self.agent_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Observer<Link> for LinkObserver<R> {
+    fn observe(&self, tunnel: &Arc<Tunnel<Link>>, event: LinkEvent) {
+        let (agent_id, link) = (&self.agent_id, tunnel.id());
+        match event {
+            LinkEvent::DialStarted => self.metrics.dial_started(),
+            LinkEvent::DialEnded => self.metrics.dial_ended(),
+            LinkEvent::DialFailed(failure) => self.metrics.dial_failed(failure),
+            LinkEvent::Opened {
+                stream,
+                connect_id,
+                took,
+            } => {
+                self.metrics.opened(took);
+                tracing::debug!(%link, %stream, %connect_id, agent_id, "stream established");
+            }
+            LinkEvent::Closed {
+                stream,
+                connect_id,
+                lived,
+                reason,
+            } => {
+                self.metrics.closed(lived);
+                let connect_id = connect_id.map(|id| id.value());
+                let initiator = reason.initiator().name();
+                if reason.is_orderly() {
+                    tracing::debug!(%link, %stream, connect_id, agent_id, initiator, %reason, "stream ended");
+                } else {
+                    tracing::info!(%link, %stream, connect_id, agent_id, initiator, %reason, "stream ended early");
+                }
+            }
+            LinkEvent::Draining => {
+                tracing::info!(%link, agent_id, "agent is draining");
+                if let Some(server) = self.server.upgrade() {
+                    server.draining(link);
+                }
+            }
+            LinkEvent::Retired => {
+                tracing::warn!(%link, agent_id, "agent took no dial in time, its tunnel is retired");
+                if let Some(server) = self.server.upgrade() {
+                    server.disconnected(link);
+                }
+                self.retired.notify_one();
+            }
+        }
+    }
+
+    fn received(&self, kind: PacketKind) {
+        self.metrics.packet(Segment::FromAgent, kind);
+    }
+
+    fn sent(&self, kind: PacketKind) {
+        self.metrics.packet(Segment::ToAgent, kind);
+    }
+
+    fn receive_failed(&self, status: &Status) {
+        self.metrics
+            .packet_failed(Segment::FromAgent, status.code, None);
+    }
+}
