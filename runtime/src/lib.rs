@@ -3,10 +3,12 @@
 pub mod agent;
 pub mod dial;
 pub mod grpc;
+pub mod http;
 pub mod listen;
 mod metadata;
 pub mod metrics;
 mod net;
+mod percent;
 mod runtime;
 pub mod server;
 mod system_error;

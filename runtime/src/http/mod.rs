@@ -1,0 +1,15 @@
+//! The small HTTP/1.1 server behind the health and admin ports.
+//!
+//! Plain text, no authentication, answers that are made at once: `/healthz`, `/readyz`, `/metrics`. Whoever
+//! can reach a port may ask it anything, so every connection is bounded in number, size and time.
+
+mod connection;
+mod request;
+mod response;
+mod routes;
+mod serve;
+
+pub use request::Request;
+pub use response::Response;
+pub use routes::{agent_admin, agent_health, server_admin, server_health};
+pub use serve::{HttpLimits, Routes, serve_http};

@@ -1,0 +1,290 @@
+//! What the four ports answer: paths, statuses and bodies as in the reference.
+
+use prometheus::Registry;
+
+use super::request::Request;
+use super::response::Response;
+use super::serve::Routes;
+use crate::metrics::{self, CONTENT_TYPE};
+
+/// What Go's pprof offers by name.
+const PROFILES: [&str; 9] = [
+    "profile",
+    "symbol",
+    "trace",
+    "goroutine",
+    "heap",
+    "allocs",
+    "block",
+    "mutex",
+    "threadcreate",
+];
+
+/// The server's health port: `/healthz`, `/readyz`, `/ready`, `/metrics`.
+pub fn server_health(
+    ready: impl Fn() -> bool + Send + Sync + 'static,
+    registry: Registry,
+) -> impl Routes {
+    move |request: &Request<'_>| match request.path {
+        "/healthz" => Response::ok("ok"),
+        "/readyz" | "/ready" if ready() => Response::ok("ok"),
+        "/readyz" | "/ready" => Response::plain(500, "no connection to any proxy agent"),
+        "/metrics" => metrics(request, &registry),
+        _ => Response::not_found(),
+    }
+}
+
+/// The server's admin port: `/metrics`, and with `profiling` the paths of pprof.
+pub fn server_admin(registry: Registry, profiling: bool) -> impl Routes {
+    move |request: &Request<'_>| match request.path {
+        "/metrics" => metrics(request, &registry),
+        _ => pprof(request, profiling),
+    }
+}
+
+/// The agent's health port: `/healthz`, `/readyz`, `/ready`, `/metrics`.
+pub fn agent_health(
+    ready: impl Fn() -> bool + Send + Sync + 'static,
+    registry: Registry,
+) -> impl Routes {
+    move |request: &Request<'_>| match request.path {
+        "/healthz" => Response::ok("ok"),
+        "/readyz" | "/ready" => {
+            if !ready() {
+                tracing::info!("readiness check failed: no servers connected");
+                let checks = "[+]ping ok\n[-]server-connected failed: no servers connected\n";
+                Response::plain(503, checks)
+            } else if request.parameters("verbose").next().is_some() {
+                Response::ok("[+]ping ok\n[+]server-connected ok\ncheck passed\n")
+            } else {
+                Response::ok("ok")
+            }
+        }
+        "/metrics" => metrics(request, &registry),
+        _ => Response::not_found(),
+    }
+}
+
+/// The agent's admin port: `/metrics` is on the health port, which a redirection says; with `profiling` the
+/// paths of pprof.
+pub fn agent_admin(health_port: u16, profiling: bool) -> impl Routes {
+    move |request: &Request<'_>| match request.path {
+        "/metrics" => {
+            let host = without_port(request.host);
+            let query = request
+                .query
+                .map_or_else(String::new, |query| format!("?{query}"));
+            let location = format!("//{host}:{health_port}/metrics{query}");
+            Response::moved(request.method, &location)
+        }
+        _ => pprof(request, profiling),
+    }
+}
+
+fn metrics(request: &Request<'_>, registry: &Registry) -> Response {
+    let names: Vec<_> = request.parameters("name[]").collect();
+    Response::of_type(200, CONTENT_TYPE, metrics::render(registry, &names))
+}
+
+fn pprof(request: &Request<'_>, profiling: bool) -> Response {
+    if !profiling {
+        return Response::not_found();
+    }
+    match request.path.strip_prefix("/debug/pprof") {
+        Some("") => Response::moved(request.method, "/debug/pprof/"),
+        Some("/") => no_profiles(),
+        Some(name) => match name.strip_prefix('/') {
+            Some(name) if PROFILES.contains(&name) => no_profiles(),
+            Some(_) => Response::error(404, "Unknown profile"),
+            None => Response::not_found(),
+        },
+        None => Response::not_found(),
+    }
+}
+
+fn no_profiles() -> Response {
+    let text = "this program is not written in Go and has no pprof profiles: \
+                use a profiler of the system, such as perf";
+    Response::error(501, text)
+}
+
+/// A `Host` header's host; an IPv6 address keeps its brackets.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((before, port)) if !port.contains(']') => before,
+        Some(_) | None => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{AgentMetrics, ServerMetrics};
+
+    const OK: (u16, &str) = (200, "ok");
+
+    /// Status and body.
+    fn ask(routes: &impl Routes, target: &str) -> (u16, String) {
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        let response = routes.answer(&Request {
+            method: "GET",
+            path,
+            query,
+            host: "10.0.0.1:8094",
+        });
+        let text = String::from_utf8_lossy(&response.encode("", false, true)).into_owned();
+        let (header, body) = text.split_once("\r\n\r\n").unwrap_or_default();
+        let status = header.split(' ').nth(1).and_then(|code| code.parse().ok());
+        (status.unwrap_or_default(), body.to_owned())
+    }
+
+    fn expect(routes: &impl Routes, cases: &[(&str, (u16, &str))]) {
+        for (target, (status, body)) in cases {
+            assert_eq!(
+                ask(routes, target),
+                (*status, (*body).to_owned()),
+                "{target}"
+            );
+        }
+    }
+
+    const NOT_FOUND: (u16, &str) = (404, "404 page not found\n");
+
+    #[test]
+    fn a_servers_health() {
+        let metrics = ServerMetrics::new();
+        let ready = server_health(|| true, metrics.registry().clone());
+        expect(
+            &ready,
+            &[
+                ("/healthz", OK),
+                ("/readyz", OK),
+                ("/ready", OK),
+                ("/readyz?verbose", OK),
+                ("/healthz/", NOT_FOUND),
+                ("/livez", NOT_FOUND),
+                ("/", NOT_FOUND),
+                ("/debug/pprof/", NOT_FOUND),
+            ],
+        );
+        let not_ready = server_health(|| false, metrics.registry().clone());
+        let refused = (500, "no connection to any proxy agent");
+        expect(
+            &not_ready,
+            &[
+                ("/healthz", OK),
+                ("/readyz", refused),
+                ("/ready", refused),
+                ("/readyz?verbose", refused),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_agents_health() {
+        let metrics = AgentMetrics::new();
+        let ready = agent_health(|| true, metrics.registry().clone());
+        let verbose = (200, "[+]ping ok\n[+]server-connected ok\ncheck passed\n");
+        expect(
+            &ready,
+            &[
+                ("/healthz", OK),
+                ("/readyz", OK),
+                ("/ready", OK),
+                ("/readyz?verbose", verbose),
+                ("/readyz?verbose=false", verbose),
+                ("/ready?a&verbose=1", verbose),
+                ("/livez", NOT_FOUND),
+            ],
+        );
+        let not_ready = agent_health(|| false, metrics.registry().clone());
+        let refused = (
+            503,
+            "[+]ping ok\n[-]server-connected failed: no servers connected\n",
+        );
+        expect(
+            &not_ready,
+            &[
+                ("/healthz", OK),
+                ("/readyz", refused),
+                ("/ready?verbose", refused),
+            ],
+        );
+    }
+
+    #[test]
+    fn metrics_are_on_both_ports_of_a_server() {
+        let metrics = ServerMetrics::new();
+        let health = server_health(|| true, metrics.registry().clone());
+        let admin = server_admin(metrics.registry().clone(), false);
+        let name = "konnectivity_network_proxy_server_http_connections";
+        for (status, body) in [ask(&health, "/metrics"), ask(&admin, "/metrics")] {
+            assert_eq!(status, 200);
+            assert!(body.contains(&format!("\n{name} 0\n")));
+            assert!(body.contains("process_open_fds"));
+        }
+        let (_, filtered) = ask(&health, &format!("/metrics?name[]={name}"));
+        assert_eq!(filtered.lines().count(), 3, "{filtered}");
+        expect(&admin, &[("/healthz", NOT_FOUND), ("/readyz", NOT_FOUND)]);
+    }
+
+    #[test]
+    fn an_agents_admin_port_sends_scrapers_to_its_health_port() {
+        let admin = agent_admin(8093, false);
+        let location = |host, query| {
+            let request = Request {
+                method: "GET",
+                path: "/metrics",
+                query,
+                host,
+            };
+            admin.answer(&request)
+        };
+        for (host, query, expected) in [
+            ("10.0.0.1:8094", None, "//10.0.0.1:8093/metrics"),
+            ("node.test", Some("a=b&c"), "//node.test:8093/metrics?a=b&c"),
+            ("[2001:db8::1]:8094", None, "//[2001:db8::1]:8093/metrics"),
+            ("[2001:db8::1]", None, "//[2001:db8::1]:8093/metrics"),
+            ("", None, "//:8093/metrics"),
+        ] {
+            assert_eq!(location(host, query), Response::moved("GET", expected));
+        }
+        expect(&admin, &[("/healthz", NOT_FOUND), ("/", NOT_FOUND)]);
+    }
+
+    #[test]
+    fn pprof_is_refused_with_a_reason_where_it_was_asked_for() {
+        let without = agent_admin(8093, false);
+        expect(
+            &without,
+            &[
+                ("/debug/pprof", NOT_FOUND),
+                ("/debug/pprof/heap", NOT_FOUND),
+            ],
+        );
+        let with = agent_admin(8093, true);
+        assert_eq!(ask(&with, "/debug/pprof").0, 301);
+        for path in [
+            "/debug/pprof/",
+            "/debug/pprof/heap?debug=1",
+            "/debug/pprof/profile",
+        ] {
+            let (status, body) = ask(&with, path);
+            assert_eq!(status, 501);
+            assert!(body.contains("no pprof profiles"));
+        }
+        let unknown = (404, "Unknown profile\n");
+        expect(
+            &with,
+            &[
+                ("/debug/pprof/cmdline", unknown),
+                ("/debug/pprof/nonsense", unknown),
+                ("/debug/pprofx", NOT_FOUND),
+                ("/debug/flags/v", NOT_FOUND),
+            ],
+        );
+    }
+}
