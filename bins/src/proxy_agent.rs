@@ -1,5 +1,6 @@
 //! `proxy-agent`: connects back to proxy servers and dials endpoints for them.
 
+mod health;
 mod serve;
 
 use std::ffi::OsString;

@@ -1,5 +1,6 @@
 //! `proxy-server`: agents connect to it, and frontends dial through it.
 
+mod health;
 mod serve;
 
 use std::ffi::OsString;

@@ -3,6 +3,7 @@
 
 mod scratch;
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -184,6 +185,93 @@ fn the_relay_carries_both_directions_at_once() {
     assert!(read_all(&frontend) == pattern(4_000_000, 5));
     writing.join().unwrap();
     served.join().unwrap();
+}
+
+/// Runs `dialback bench` with `folder` for its temporary files.
+fn bench(folder: &Scratch, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dialback"));
+    command
+        .args(["bench", "--json"])
+        .args(more)
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Process ids by a part of their command lines, in which children of `bench` have a path in `folder`.
+fn processes(folder: &Scratch, part: &str) -> Vec<String> {
+    let folder = folder.path().to_str().unwrap();
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter(|process| {
+            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line);
+            line.contains(folder) && line.contains(part)
+        })
+        .map(|process| process.file_name().into_string().unwrap())
+        .collect()
+}
+
+fn assert_nothing_left(folder: &Scratch) {
+    assert_eq!(processes(folder, ""), Vec::<String>::new());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_run_tells_a_figure_for_each_scenario_and_leaves_nothing_behind() {
+    for front in ["connect", "grpc"] {
+        let folder = Scratch::new();
+        let more = ["--scenario=bulk-up,dial", "--seconds=1", "--front", front];
+        let output = bench(&folder, &more).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let told = String::from_utf8(output.stdout).unwrap();
+        let figures = told
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .collect::<Vec<_>>();
+        let fields = ["value", "relay", "ratio"];
+        for (figure, scenario) in figures.iter().zip(["bulk-up", "dial"]) {
+            assert_eq!(figure["scenario"], scenario);
+            assert_eq!(figure["front"], front);
+            for field in fields {
+                assert!(figure[field].as_f64().unwrap() > 0.0, "{figure}");
+            }
+        }
+        assert!(
+            figures[0]["cpu_s_per_gib"].as_f64().unwrap() > 0.0,
+            "{told}"
+        );
+        assert!(
+            figures[1]["p99"].as_f64() >= figures[1]["p50"].as_f64(),
+            "{told}"
+        );
+        assert_eq!(figures.len(), 2);
+        assert_nothing_left(&folder);
+    }
+}
+
+#[test]
+fn there_is_no_figure_when_a_daemon_ends() {
+    let folder = Scratch::new();
+    let run = bench(&folder, &["--scenario=echo", "--seconds=60"])
+        .spawn()
+        .unwrap();
+    // Once the relay is up, so is the installation before it.
+    wait_for(|| !processes(&folder, "near").is_empty());
+    let agents = processes(&folder, "proxy-agent");
+    assert_eq!(agents.len(), 1);
+    let killed = Command::new("kill")
+        .args(["-s", "KILL", &agents[0]])
+        .status();
+    assert!(killed.unwrap().success());
+
+    let output = run.wait_with_output().unwrap();
+    assert!(!output.status.success());
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("agent ended by itself"), "{told}");
+    assert_nothing_left(&folder);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! | 2 | the log file can't be opened; SIGQUIT |
 
 mod completion;
+pub(crate) mod listener;
 mod signals;
 
 use std::ffi::OsString;

@@ -36,8 +36,7 @@ pub use problem::{CheckedFile, InvalidOptions, OptionProblem, Validated};
 pub(crate) use quote::escape_into;
 pub use quote::quote;
 pub use server::{
-    AgentListener, FrontendListener, FrontendMode, ServerFlags, ServerOptions, TlsOptions,
-    TlsVersion, server_flags,
+    AgentListener, FrontendListener, FrontendMode, ServerFlags, ServerOptions, server_flags,
 };
 pub use set::{Flag, FlagSet, Parsed};
 pub use value::*;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use dialback_core::server::StrategiesError;
 use dialback_core::wire::IdentifierOptionError;
+use dialback_runtime::tls::TlsPolicyError;
 use thiserror::Error;
 
 use super::quote::quote;
@@ -263,20 +264,9 @@ pub enum OptionProblem {
     /// Queues without room.
     #[error("channel size {0} must be greater than 0")]
     ChannelSize(i64),
-    /// Not a TLS version.
-    #[error(
-        "unsupported TLS version {}, supported values are: VersionTLS10, VersionTLS11, VersionTLS12, VersionTLS13",
-        quote(.0)
-    )]
-    TlsVersion(String),
-    /// Not a cipher suite that Go would use.
-    #[error("cipher suite {0} not supported, doesn't exist or considered as insecure")]
-    CipherSuite(String),
-    /// Nothing is left to agree on.
-    #[error(
-        "cipher suites {0} are all CBC suites, which are not supported: add one of GCM or CHACHA20_POLY1305"
-    )]
-    OnlyCbcSuites(String),
+    /// TLS versions or cipher suites that can't be served.
+    #[error(transparent)]
+    Tls(#[from] TlsPolicyError),
     /// No label where one is needed.
     #[error("empty string provided")]
     NoLabel,

@@ -1,22 +1,117 @@
 //! The work of `proxy-agent`, from its options to its end.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use dialback_core::MuxConfig;
+use dialback_core::agent::fleet::FleetConfigError;
+use dialback_core::agent::{FleetConfig, LinkConfig};
+use dialback_runtime::agent::{Agent, AgentConfig, AgentConfigError};
+use dialback_runtime::dial::{InvalidProxy, ProxyEnvironment};
+use dialback_runtime::metrics::AgentMetrics;
+use dialback_runtime::tls::{ClientTls, KeyPairFiles, TlsError};
+use dialback_tokio::TokioRuntime;
 use thiserror::Error;
 
 use crate::daemon::StopSignal;
+use crate::daemon::listener::{ListenerError, bind};
 use crate::flags::AgentOptions;
 
-/// Serves until a stop is asked for and done.
+/// How long dialling an endpoint may take (Konnectivity agent, `pkg/agent/client.go`); it has no flag there.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Serves until a second signal ends the process: the first one drains, as in the reference.
+///
+/// Everything that can fail is done before anything is served: files read, listeners bound.
 ///
 /// # Errors
-/// Why it could not start; once it serves, it ends only by being stopped.
-pub async fn serve(_options: AgentOptions, _stop: StopSignal) -> Result<(), StartError> {
-    Err(StartError::NotBuilt)
+/// Why it could not start.
+pub async fn serve(options: AgentOptions, mut stop: StopSignal) -> Result<(), StartError> {
+    let runtime = TokioRuntime::current().map_err(|_| StartError::NoRuntime)?;
+    let config = config(&options)?;
+    if let Some(proxy) = config.proxy.route(&config.server_host, config.server_port) {
+        tracing::info!(proxy, "the proxy server is reached through HTTPS_PROXY");
+    }
+    let metrics = Arc::new(AgentMetrics::new());
+    let agent = Agent::new(runtime.clone(), config, metrics)?;
+    let health = bind(&runtime, &options.health).map_err(StartError::Health)?;
+    let admin = bind(&runtime, &options.admin).map_err(StartError::Admin)?;
+
+    let mut tasks = tokio::task::JoinSet::new();
+    super::health::serve(&mut tasks, &runtime, &agent, health, admin, &options);
+    tracing::info!(
+        agent_id = options.agent_id, server = options.server_host, health = %options.health,
+        admin = %options.admin, "serving"
+    );
+    let draining = async {
+        stop.requested().await;
+        tracing::info!("draining; a second signal ends the agent at once");
+        agent.drain();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = draining => Ok(()),
+        ended = agent.run() => Ok(ended?),
+    }
+}
+
+fn config(options: &AgentOptions) -> Result<AgentConfig, StartError> {
+    let pair = options.certificate.as_ref().map(|pair| KeyPairFiles {
+        certificate: pair.certificate.clone(),
+        key: pair.key.clone(),
+    });
+    let tls = ClientTls {
+        ca: options.authority.clone(),
+        pair,
+        alpn: options.alpn_protocols.clone(),
+    };
+    let mux = MuxConfig {
+        slow_stream_timeout: options.slow_stream_timeout,
+        ..MuxConfig::default()
+    };
+    Ok(AgentConfig {
+        server_host: options.server_host.clone(),
+        server_port: options.server_port,
+        agent_id: options.agent_id.clone(),
+        identifiers: options.identifiers.clone(),
+        token_path: options.token_path.clone(),
+        tls: tls.load()?,
+        fleet: FleetConfig {
+            sync_interval: options.sync_interval,
+            sync_interval_cap: options.sync_interval_cap,
+            sync_forever: options.sync_forever,
+            ..FleetConfig::default()
+        },
+        link: LinkConfig { mux },
+        keepalive_time: options.keepalive_time,
+        dial_timeout: DIAL_TIMEOUT,
+        proxy: ProxyEnvironment::from_variables(|name| std::env::var(name).ok())?,
+        disable_extensions: false,
+    })
 }
 
 /// Why the agent could not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// This build has the command line only.
-    #[error("this build of proxy-agent can't serve yet")]
-    NotBuilt,
+    /// Certificates, keys or CAs.
+    #[error("failed to run proxy connection with {0}")]
+    Tls(#[from] TlsError),
+    /// `HTTPS_PROXY` can't be used.
+    #[error("HTTPS_PROXY: {0}")]
+    Proxy(#[from] InvalidProxy),
+    /// The server's address can't be used.
+    #[error(transparent)]
+    Config(#[from] AgentConfigError),
+    /// The intervals make no sense together.
+    #[error(transparent)]
+    Fleet(#[from] FleetConfigError),
+    /// The health listener could not be set up.
+    #[error("failed to run the health server: {0}")]
+    Health(#[source] ListenerError),
+    /// The admin listener could not be set up.
+    #[error("failed to run the admin server: {0}")]
+    Admin(#[source] ListenerError),
+    /// Called outside a tokio runtime.
+    #[error("the agent runs on tokio and was started without it")]
+    NoRuntime,
 }

@@ -1,22 +1,231 @@
 //! The work of `proxy-server`, from its options to its end.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use dialback_core::MuxConfig;
+use dialback_core::server::LinkConfig;
+use dialback_runtime::Runtime;
+use dialback_runtime::listen::{ExistingFile, SocketFile, bind_unix};
+use dialback_runtime::metrics::ServerMetrics;
+use dialback_runtime::server::{FrontendMode, Server, ServerConfig, Stopped};
+use dialback_runtime::tls::{KeyPairFiles, ServerTls, TlsError, TlsPolicy, TlsProtocol};
+use dialback_tokio::TokioRuntime;
 use thiserror::Error;
 
+use super::health;
 use crate::daemon::StopSignal;
-use crate::flags::ServerOptions;
+use crate::daemon::listener::{ListenerError, TcpListener, bind};
+use crate::flags::{CertificatePair, FrontendListener, ServerOptions};
+
+type UnixListener = <TokioRuntime as Runtime>::UnixListener;
 
 /// Serves until a stop is asked for and done.
 ///
+/// Everything that can fail is done before anything is served: files read, listeners bound.
+///
 /// # Errors
 /// Why it could not start; once it serves, it ends only by being stopped.
-pub async fn serve(_options: ServerOptions, _stop: StopSignal) -> Result<(), StartError> {
-    Err(StartError::NotBuilt)
+pub async fn serve(options: ServerOptions, mut stop: StopSignal) -> Result<(), StartError> {
+    let runtime = TokioRuntime::current().map_err(|_| StartError::NoRuntime)?;
+    let frontends = Frontends::bind(&runtime, &options).map_err(StartError::Frontend)?;
+    let agents = Agents::bind(&runtime, &options).map_err(StartError::Agent)?;
+    let admin = bind(&runtime, &options.admin).map_err(StartError::Admin)?;
+    let health = bind(&runtime, &options.health).map_err(StartError::Health)?;
+
+    let metrics = Arc::new(ServerMetrics::new());
+    let server = Server::new(
+        runtime.clone(),
+        config(&options),
+        options.strategies.clone(),
+        metrics,
+    );
+    if options.agents.client_authority.is_none() {
+        tracing::warn!(
+            "agents are not authenticated: whoever reaches the agent port can serve dials; set --cluster-ca-cert"
+        );
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    health::serve(
+        &mut tasks,
+        &runtime,
+        &server,
+        health,
+        admin,
+        options.profiling,
+    );
+    {
+        let server = Arc::clone(&server);
+        tasks.spawn(async move { server.serve_agents(agents.listener, agents.tls).await });
+    }
+    let socket_file = frontends.serve(&mut tasks, &server, frontend_mode(&options));
+    tracing::info!(
+        server_id = options.server_id, agents = %options.agents.address, health = %options.health,
+        admin = %options.admin, "serving"
+    );
+
+    stop.requested().await;
+    let limit = options.graceful_shutdown_timeout;
+    tracing::info!(
+        ?limit,
+        "stopping: no new frontends, running streams may go on until the limit"
+    );
+    // New frontends must not find the socket any more; those that are connected are not concerned.
+    drop(socket_file);
+    match server.stop(limit).await {
+        Stopped::Idle => tracing::info!("stopped"),
+        Stopped::Cut => tracing::warn!(
+            ?limit,
+            "stopped, with streams cut that had not ended in time"
+        ),
+    }
+    Ok(())
+}
+
+fn config(options: &ServerOptions) -> ServerConfig {
+    let mux = MuxConfig {
+        slow_stream_timeout: options.slow_stream_timeout,
+        ..MuxConfig::default()
+    };
+    ServerConfig {
+        server_id: options.server_id.clone(),
+        server_count: options.server_count,
+        link: LinkConfig {
+            mux,
+            dial_timeout: options.backend_dial_timeout,
+        },
+        keepalive_time: options.keepalive_time,
+        frontend_keepalive_time: options.frontend_keepalive_time,
+        ..ServerConfig::default()
+    }
+}
+
+fn frontend_mode(options: &ServerOptions) -> FrontendMode {
+    match options.mode {
+        crate::flags::FrontendMode::Grpc => FrontendMode::Grpc,
+        crate::flags::FrontendMode::HttpConnect => FrontendMode::HttpConnect,
+    }
+}
+
+/// The frontends' listener.
+enum Frontends {
+    Unix(UnixListener, Option<SocketFile>),
+    Tcp(TcpListener, Arc<rustls::ServerConfig>),
+}
+
+impl Frontends {
+    fn bind(runtime: &TokioRuntime, options: &ServerOptions) -> Result<Self, ListenerError> {
+        match &options.frontends {
+            FrontendListener::Unix { path, replace } => {
+                let existing = if *replace {
+                    ExistingFile::ReplaceSocket
+                } else {
+                    ExistingFile::Keep
+                };
+                let failed = |error| ListenerError::Unix {
+                    path: path.display().to_string(),
+                    error,
+                };
+                let socket = bind_unix(path, existing).map_err(failed)?;
+                Ok(Self::Unix(
+                    runtime.unix_listener(socket.listener)?,
+                    socket.file,
+                ))
+            }
+            FrontendListener::Tcp {
+                address,
+                certificate,
+                client_authority,
+            } => {
+                let protocol = match options.mode {
+                    crate::flags::FrontendMode::Grpc => TlsProtocol::Grpc,
+                    crate::flags::FrontendMode::HttpConnect => TlsProtocol::Http1,
+                };
+                let tls = tls(certificate, Some(client_authority), protocol, &options.tls)?;
+                Ok(Self::Tcp(bind(runtime, address)?, tls))
+            }
+        }
+    }
+
+    /// Serves; the socket's file, if there is one, is removed when the returned guard is dropped.
+    fn serve(
+        self,
+        tasks: &mut tokio::task::JoinSet<()>,
+        server: &Arc<Server<TokioRuntime>>,
+        mode: FrontendMode,
+    ) -> Option<SocketFile> {
+        let server = Arc::clone(server);
+        match self {
+            Self::Unix(listener, file) => {
+                tasks.spawn(async move { server.serve_frontends(listener, None, mode).await });
+                file
+            }
+            Self::Tcp(listener, tls) => {
+                tasks.spawn(async move { server.serve_frontends(listener, Some(tls), mode).await });
+                None
+            }
+        }
+    }
+}
+
+/// The agents' listener.
+struct Agents {
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+}
+
+impl Agents {
+    fn bind(runtime: &TokioRuntime, options: &ServerOptions) -> Result<Self, ListenerError> {
+        let agents = &options.agents;
+        let authority = agents.client_authority.as_deref();
+        let tls = tls(
+            &agents.certificate,
+            authority,
+            TlsProtocol::Grpc,
+            &options.tls,
+        )?;
+        Ok(Self {
+            listener: bind(runtime, &agents.address)?,
+            tls,
+        })
+    }
+}
+
+fn tls(
+    pair: &CertificatePair,
+    client_ca: Option<&Path>,
+    protocol: TlsProtocol,
+    policy: &TlsPolicy,
+) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    let pair = KeyPairFiles {
+        certificate: pair.certificate.clone(),
+        key: pair.key.clone(),
+    };
+    ServerTls {
+        pair,
+        client_ca: client_ca.map(Path::to_owned),
+        protocol,
+        policy: policy.clone(),
+    }
+    .load()
 }
 
 /// Why the server could not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// This build has the command line only.
-    #[error("this build of proxy-server can't serve yet")]
-    NotBuilt,
+    /// The frontends' listener could not be set up.
+    #[error("failed to run the frontend server: {0}")]
+    Frontend(#[source] ListenerError),
+    /// The agents' listener could not be set up.
+    #[error("failed to run the agent server: {0}")]
+    Agent(#[source] ListenerError),
+    /// The admin listener could not be set up.
+    #[error("failed to run the admin server: {0}")]
+    Admin(#[source] ListenerError),
+    /// The health listener could not be set up.
+    #[error("failed to run the health server: {0}")]
+    Health(#[source] ListenerError),
+    /// Called outside a tokio runtime.
+    #[error("the server runs on tokio and was started without it")]
+    NoRuntime,
 }

@@ -33,7 +33,8 @@ pub struct ProxyStreamConfig {
     ///
     /// The Go client registers a connection only after it has handed the answer over, and discards data that
     /// arrives in between, so an endpoint that speaks first would lose its banner. The client's own first
-    /// packet shows that it is ready and ends the wait.
+    /// packet shows that it is ready and ends the wait. HTTP-CONNECT frontends on plain sockets get the same
+    /// respite, since kube-apiserver fails when payload arrives together with the answer.
     pub first_data_hold: Duration,
     /// Dials a stream may have, ended ones included; clients of the reference make one. Default 16.
     pub max_dials: usize,

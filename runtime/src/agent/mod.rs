@@ -100,6 +100,12 @@ impl<R: Runtime> Agent<R> {
         self.stopped.send_replace(true);
     }
 
+    /// What this agent counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<AgentMetrics> {
+        &self.metrics
+    }
+
     /// Servers that the agent is connected to: ready when there is one.
     #[must_use]
     pub fn connected(&self) -> usize {

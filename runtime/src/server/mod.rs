@@ -75,6 +75,12 @@ impl<R: Runtime> Server<R> {
         self.agents().router.is_ready()
     }
 
+    /// What this server counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<ServerMetrics> {
+        &self.metrics
+    }
+
     /// Agents' tunnels that are up.
     #[must_use]
     pub fn tunnel_count(&self) -> usize {

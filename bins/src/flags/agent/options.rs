@@ -39,6 +39,8 @@ pub struct AgentOptions {
     pub sync_forever: bool,
     /// Idle time after which a server is pinged: `--keepalive-time`, default 1 h, at least 10 s.
     pub keepalive_time: Duration,
+    /// Whether the admin port knows pprof's paths: `--enable-profiling`.
+    pub profiling: bool,
     /// How long a stream at its bound may take nothing before it alone is reset: `--slow-stream-timeout`, default
     /// 10 s, above zero. Smaller cuts slow readers, larger lets one hold up its tunnel.
     pub slow_stream_timeout: Duration,

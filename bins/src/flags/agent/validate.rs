@@ -133,6 +133,7 @@ impl AgentFlags {
             sync_interval_cap: self.sync_interval_cap.non_negative().unwrap_or_default(),
             sync_forever: self.sync_forever,
             keepalive_time,
+            profiling: self.enable_profiling,
             slow_stream_timeout: slow_stream_timeout.unwrap_or_default(),
         };
         check.finish("agent", options)

@@ -1,7 +1,6 @@
 //! The command line of `proxy-server`.
 
 mod options;
-mod tls;
 mod validate;
 
 use super::command_line::{CommandLine, with_common_flags};
@@ -10,7 +9,6 @@ use super::set::{Flag, FlagSet};
 use super::value::GoDuration;
 
 pub use options::{AgentListener, FrontendListener, FrontendMode, ServerOptions};
-pub use tls::{TlsOptions, TlsVersion};
 
 /// The flags of `proxy-server` as given, before they are validated. What each means stands in [`server_flags`].
 #[derive(Clone, Debug, Default)]

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dialback_core::server::Strategies;
+use dialback_runtime::tls::TlsPolicy;
 
-use super::tls::TlsOptions;
 use crate::flags::{CertificatePair, ListenAddress};
 
 /// The options of `proxy-server`.
@@ -28,7 +28,7 @@ pub struct ServerOptions {
     /// Idle time after which an agent is pinged: `--keepalive-time`, default 1 h, at least 1 s.
     pub keepalive_time: Duration,
     /// What both TLS listeners accept.
-    pub tls: TlsOptions,
+    pub tls: TlsPolicy,
     /// Where metrics are: `--admin-bind-address` and `--admin-port`, default 127.0.0.1:8095.
     pub admin: ListenAddress,
     /// Where health checks are: `--health-bind-address` and `--health-port`, default port 8092 everywhere.
@@ -40,6 +40,8 @@ pub struct ServerOptions {
     /// How long an agent may take to accept a dial, and then to answer: `--backend-dial-timeout`. `None` for our own
     /// bound, where the reference has none.
     pub backend_dial_timeout: Option<Duration>,
+    /// Whether the admin port knows pprof's paths: `--enable-profiling`.
+    pub profiling: bool,
     /// How long a stream at its bound may take nothing before it alone is reset: `--slow-stream-timeout`, default
     /// 10 s, above zero. Smaller cuts slow readers, larger lets one hold up its tunnel.
     pub slow_stream_timeout: Duration,

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use dialback_runtime::tls::TlsPolicy;
+
 use super::ServerFlags;
 use super::options::{AgentListener, FrontendListener, FrontendMode, ServerOptions};
-use super::tls::tls_options;
 use crate::flags::listen::path_from_flag;
 use crate::flags::problem::{Check, CheckedFile, InvalidOptions, OptionProblem, Validated};
 use crate::flags::{CertificatePair, GoDuration, ListenAddress};
@@ -45,7 +46,11 @@ impl ServerFlags {
         check.refuse_if(self.xfr_channel_size <= 0, || {
             OptionProblem::ChannelSize(self.xfr_channel_size)
         });
-        let tls = tls_options(&mut check, &self.tls_min_version, &self.cipher_suites);
+        let tls = TlsPolicy::parse(&self.tls_min_version, &self.cipher_suites);
+        let (tls, tls_warnings) = check.value(tls);
+        for warning in tls_warnings {
+            check.warn_if(true, || warning.to_string());
+        }
         if self.enable_lease_controller {
             check_labels(&mut check, &self.lease_label);
         }
@@ -101,6 +106,7 @@ impl ServerFlags {
             strategies,
             graceful_shutdown_timeout,
             backend_dial_timeout: Some(backend_dial_timeout).filter(|t| !t.is_zero()),
+            profiling: self.enable_profiling,
             slow_stream_timeout: slow_stream_timeout.unwrap_or_default(),
         };
         check.finish("server", options)

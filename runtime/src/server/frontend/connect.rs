@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
+use dialback_core::CloseReason;
 use dialback_core::connect::{ESTABLISHED, Parsed, RequestParser, dial_failure};
 use dialback_core::server::{DialError, StreamOutput};
 use tokio::io::AsyncWriteExt;
@@ -61,6 +62,8 @@ pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
     }
     if !early.is_empty() {
         held.push(early);
+    } else if S::MERGES_WRITES && !first_bytes(server, &mut socket, &held).await {
+        return;
     }
     let mut pump = Pump::new();
     if poll_fn(|cx| pump.poll(cx, &mut socket, &mut held)).await == PumpEnd::Aborted {
@@ -161,6 +164,30 @@ impl<S: FrontendSocket> Early<'_, S> {
             joined.extend_from_slice(&more);
             self.data = joined.freeze();
         }
+    }
+}
+
+/// Holds the endpoint's first bytes back until the client has had time to take the answer by itself, or speaks.
+///
+/// kube-apiserver fails when its read of the answer returns payload as well, which flushing alone cannot prevent
+/// on a plain socket. `false` when the client has hung up.
+async fn first_bytes<R: Runtime, S: FrontendSocket>(
+    server: &Arc<Server<R>>,
+    socket: &mut S,
+    held: &FrontendStream<R>,
+) -> bool {
+    let until = server.runtime.now() + server.config.proxy_stream.first_data_hold;
+    match timeout_at(&server.runtime, until, poll_fn(|cx| poll_read(socket, cx))).await {
+        Ok(Ok(data)) if !data.is_empty() => {
+            held.push(data);
+            true
+        }
+        Ok(Ok(_)) => {
+            held.gone(CloseReason::FrontendClosed);
+            false
+        }
+        Ok(Err(_)) => false,
+        Err(_) => true,
     }
 }
 
