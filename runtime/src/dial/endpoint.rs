@@ -159,9 +159,12 @@ fn look_up_text(error: &io::Error) -> String {
         "Name does not resolve",
         "Name has no usable address",
     ];
-    if error.kind() == io::ErrorKind::NotFound
-        || no_such_name.iter().any(|known| text.contains(known))
-    {
+    // Invalid input: the name could not even be asked for.
+    let no_such_kind = matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+    );
+    if no_such_kind || no_such_name.iter().any(|known| text.contains(known)) {
         return "no such host".to_owned();
     }
     crate::system_error::go_text(error)

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::net::{Listener, PeerAddr};
 use crate::runtime::Runtime;
@@ -29,8 +29,16 @@ where
     let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
     let room = Arc::new(Semaphore::new(limit));
     let mut wait = FIRST_WAIT;
+    let mut told = false;
     loop {
-        let permit = permit(&room, limit).await;
+        let free = room.available_permits();
+        if free == 0 && !told {
+            tracing::warn!(limit, "as many connections as may be: further ones wait");
+        }
+        // Once told, it is told again only after there was room to spare.
+        told = free == 0 || (told && free <= limit / 8);
+        // An error only if the semaphore were closed, which nobody does.
+        let permit = Arc::clone(&room).acquire_owned().await;
         match listener.accept().await {
             Ok((socket, peer)) => {
                 wait = FIRST_WAIT;
@@ -50,15 +58,6 @@ where
             }
         }
     }
-}
-
-async fn permit(room: &Arc<Semaphore>, limit: usize) -> Option<OwnedSemaphorePermit> {
-    if let Ok(permit) = Arc::clone(room).try_acquire_owned() {
-        return Some(permit);
-    }
-    tracing::warn!(limit, "as many connections as may be: further ones wait");
-    // `None` only if the semaphore were closed, which nobody does.
-    Arc::clone(room).acquire_owned().await.ok()
 }
 
 /// Errors of the connection at the head of the queue (accept(2)): the next may be fine.

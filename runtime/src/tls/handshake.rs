@@ -43,8 +43,8 @@ pub enum HandshakeFailure {
 }
 
 impl HandshakeFailure {
-    /// Sorts the error of [`TlsAcceptor::accept`](tokio_rustls::TlsAcceptor::accept); a handshake that was
-    /// given up for the time it took is [`HandshakeFailure::TimedOut`], and so is this error's kind.
+    /// Sorts the error of [`TlsAcceptor::accept`](tokio_rustls::TlsAcceptor::accept). Whoever gives a
+    /// handshake up for the time it takes counts it as [`HandshakeFailure::TimedOut`].
     #[must_use]
     #[expect(
         clippy::wildcard_enum_match_arm,
