@@ -531,8 +531,7 @@ impl<T> Mux<T> {
     }
 
     /// Bytes held for both directions of all streams.
-    #[cfg(test)]
-    pub(crate) fn held_bytes(&self) -> usize {
+    pub(crate) fn queued_bytes(&self) -> usize {
         self.streams
             .iter()
             .map(|(_, stream)| stream.send.queued_bytes() + stream.receive.queued_bytes())

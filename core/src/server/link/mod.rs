@@ -436,6 +436,12 @@ impl Link {
         self.mux.len()
     }
 
+    /// Payload bytes that wait in the queues of all streams, both directions; walks over every stream.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.mux.queued_bytes()
+    }
+
     /// Nothing is left: no stream, dial, queued packet or timer.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,0 +1,87 @@
+//! One direction of a gRPC stream: packets as bytes on a pipe.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Buf;
+use dialback_core::Packet;
+use dialback_core::wire::{Decoded, Frame, FrameDecoder, MAX_MESSAGE_BYTES, decode};
+
+use crate::pipe::{Piece, Pipe, PipeConfig, PipeEnd};
+
+/// What a reader of packets gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    Packet(Packet),
+    End(PipeEnd),
+}
+
+/// Carries packets through the real framing, wherever the pipe cuts their bytes.
+#[derive(Debug)]
+pub struct PacketWire {
+    /// The bytes under way.
+    pub pipe: Pipe,
+    decoder: FrameDecoder,
+    /// Decoded with a piece that held several.
+    packets: VecDeque<Packet>,
+}
+
+impl PacketWire {
+    pub(crate) fn new(config: PipeConfig) -> Self {
+        Self {
+            pipe: Pipe::new(config),
+            decoder: FrameDecoder::new(MAX_MESSAGE_BYTES),
+            packets: VecDeque::new(),
+        }
+    }
+
+    /// Whether one more packet may be written, whatever its size: HTTP/2 takes a message as a whole.
+    pub(crate) fn has_room(&self) -> bool {
+        self.pipe.room() > 0
+    }
+
+    pub(crate) fn send(&mut self, now: Instant, packet: Packet) {
+        let mut frame = Frame::from(packet);
+        let bytes = frame.copy_to_bytes(frame.remaining());
+        self.pipe.write(now, bytes);
+    }
+
+    /// The next packet whose bytes have all arrived.
+    pub(crate) fn receive(&mut self, now: Instant) -> Option<Received> {
+        while self.packets.is_empty() {
+            match self.pipe.read(now, usize::MAX)? {
+                Piece::Data(data) => self.decode(data),
+                Piece::End(end) => return Some(Received::End(end)),
+            }
+        }
+        self.packets.pop_front().map(Received::Packet)
+    }
+
+    fn decode(&mut self, data: bytes::Bytes) {
+        self.decoder.push(data);
+        while let Some(message) = self
+            .decoder
+            .next_message()
+            .expect("the harness sends well-formed messages")
+        {
+            match decode(message).expect("the harness sends packets") {
+                Decoded::Packet(packet) => self.packets.push_back(packet),
+                Decoded::UnknownType(_) | Decoded::MissingPayload(_) => {
+                    panic!("the harness sends complete packets of known types")
+                }
+            }
+        }
+    }
+
+    /// Whether reading would get on.
+    pub(crate) fn readable(&self, now: Instant) -> bool {
+        !self.packets.is_empty() || self.pipe.readable(now)
+    }
+
+    /// The connection under the wire is lost: nothing of what was under way arrives.
+    pub(crate) fn lose(&mut self, now: Instant) {
+        self.packets.clear();
+        self.pipe.reset(now);
+        self.pipe.break_off();
+    }
+}
