@@ -38,6 +38,9 @@ enum Command {
     /// Start a server and an agent on this machine and fetch a page through them
     Demo(demo::Options),
     /// Measure a server and an agent against a bare relay, side by side
+    ///
+    /// Both serve the same load in turns, and the ratio is ours to the relay's: for throughput and dials more
+    /// is better, for times and memory less.
     Bench(bench::Options),
     /// The daemon, for this command's own use
     #[command(hide = true, disable_help_flag = true)]
