@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use dialback_core::server::{DialError, LinkEvent, Router, Strategies, StreamRef};
 use dialback_core::wire::{AgentMetadata, Identifiers};
-use dialback_core::{LinkId, MuxConfig, Negotiated};
+use dialback_core::{LinkId, MuxConfig, Negotiated, Packet};
 
 use crate::agent::AgentEnd;
 use crate::endpoint::Endpoints;
@@ -103,6 +103,28 @@ impl Triad {
     /// The tunnel of a link, lost ones included.
     pub fn tunnel(&mut self, link: LinkId) -> &mut Tunnel {
         self.tunnels.get(link)
+    }
+
+    /// The one link there ever was.
+    ///
+    /// # Panics
+    ///
+    /// When there was none or more than one.
+    #[must_use]
+    pub fn only_link(&self) -> LinkId {
+        let mut links = self.tunnels.iter().map(|(link, _)| link);
+        match (links.next(), links.next()) {
+            (Some(link), None) => link,
+            (None, _) => panic!("no agent has connected"),
+            (Some(_), Some(_)) => panic!("several agents have connected"),
+        }
+    }
+
+    /// A packet from an agent that its link knows nothing of, delivered to the server at once.
+    pub fn send_as_agent(&mut self, link: LinkId, packet: Packet) {
+        let now = self.now;
+        let server = &mut self.tunnels.get(link).server;
+        server.input(|link| link.handle_packet(now, packet));
     }
 
     /// The agent announces its end.
@@ -296,6 +318,8 @@ impl Triad {
             flow_control,
             ..
         } = &self.setup;
+        let written = self.grpc.iter().map(|f| f.up.largest_data_bytes()).max();
+        let one_more = written.unwrap_or(0).max(LARGEST_READ_BYTES);
         for (link, tunnel) in self.tunnels.iter() {
             let ends = [
                 (
@@ -311,7 +335,7 @@ impl Triad {
             ];
             for (mux, queued, streams) in ends {
                 assert!(
-                    queued <= streams * bytes_per_stream(mux, *flow_control),
+                    queued <= streams * bytes_per_stream(mux, *flow_control, one_more),
                     "{link} holds {queued} bytes for {streams} streams"
                 );
             }
@@ -346,16 +370,16 @@ impl Triad {
     }
 }
 
-/// What a read or a packet may add to a queue that is just below its bound.
-const ONE_MORE_BYTES: usize = 64 * 1024;
+/// What a read of a socket may add to a queue that is just below its bound.
+const LARGEST_READ_BYTES: usize = 64 * 1024;
 
-fn bytes_per_stream(mux: &MuxConfig, flow_control: bool) -> usize {
+fn bytes_per_stream(mux: &MuxConfig, flow_control: bool, one_more: usize) -> usize {
     let receive = if flow_control {
         usize::try_from(mux.receive_window_bytes).unwrap_or(usize::MAX)
     } else {
-        mux.receive_buffer_bytes + ONE_MORE_BYTES
+        mux.receive_buffer_bytes + one_more
     };
-    mux.send_buffer_bytes + ONE_MORE_BYTES + receive
+    mux.send_buffer_bytes + one_more + receive
 }
 
 /// Dials through the server's router.

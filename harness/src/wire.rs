@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Buf;
-use dialback_core::Packet;
 use dialback_core::wire::{Decoded, Frame, FrameDecoder, MAX_MESSAGE_BYTES, decode};
+use dialback_core::{Packet, PacketKind};
 
 use crate::pipe::{Piece, Pipe, PipeConfig, PipeEnd};
 
@@ -24,6 +24,8 @@ pub struct PacketWire {
     decoder: FrameDecoder,
     /// Decoded with a piece that held several.
     packets: VecDeque<Packet>,
+    sent: [usize; PacketKind::ALL.len()],
+    largest_data_bytes: usize,
 }
 
 impl PacketWire {
@@ -32,7 +34,21 @@ impl PacketWire {
             pipe: Pipe::new(config),
             decoder: FrameDecoder::new(MAX_MESSAGE_BYTES),
             packets: VecDeque::new(),
+            sent: [0; PacketKind::ALL.len()],
+            largest_data_bytes: 0,
         }
+    }
+
+    /// How many packets of a kind were sent.
+    #[must_use]
+    pub fn count(&self, kind: PacketKind) -> usize {
+        self.sent[kind.index()]
+    }
+
+    /// The largest payload of a DATA packet that was sent.
+    #[must_use]
+    pub fn largest_data_bytes(&self) -> usize {
+        self.largest_data_bytes
     }
 
     /// Whether one more packet may be written, whatever its size: HTTP/2 takes a message as a whole.
@@ -41,6 +57,10 @@ impl PacketWire {
     }
 
     pub(crate) fn send(&mut self, now: Instant, packet: Packet) {
+        self.sent[packet.kind().index()] += 1;
+        if let Packet::Data { data, .. } = &packet {
+            self.largest_data_bytes = self.largest_data_bytes.max(data.len());
+        }
         let mut frame = Frame::from(packet);
         let bytes = frame.copy_to_bytes(frame.remaining());
         self.pipe.write(now, bytes);
