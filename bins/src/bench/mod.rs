@@ -28,7 +28,7 @@ use self::side::Side;
 use crate::tool::child::ChildError;
 use crate::tool::installation::{CertificatesError, InstallationError, Mode};
 use crate::tool::scratch::Scratch;
-use crate::tool::signal::told_to_end;
+use crate::tool::signal::EndSignals;
 
 /// How often each side is measured at least and at most, however long in all.
 const FEWEST_ROUNDS: u32 = 3;
@@ -148,12 +148,11 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<(), BenchError> {
         .map_err(BenchError::Prepare)?;
     let endpoint = Endpoint::start().map_err(BenchError::Prepare)?;
     runtime.block_on(async {
+        // Before there is anything to clean up.
+        let mut signals = EndSignals::catch().map_err(BenchError::Prepare)?;
         tokio::select! {
             done = measure_all(options, &endpoint, out) => done,
-            signal = told_to_end() => {
-                signal.map_err(BenchError::Prepare)?;
-                Err(BenchError::Interrupted)
-            }
+            () = signals.received() => Err(BenchError::Interrupted),
         }
     })
 }

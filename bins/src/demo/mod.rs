@@ -24,7 +24,7 @@ use crate::tool::installation::{
     self, CertificatesError, FrontendListener, Installation, InstallationError, Mode,
 };
 use crate::tool::scratch::Scratch;
-use crate::tool::signal::told_to_end;
+use crate::tool::signal::EndSignals;
 use crate::tool::tls::{self, Identity, TlsError};
 
 /// The whole demonstration takes about a second; after this it has failed.
@@ -102,20 +102,18 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<(), DemoError> {
         .build()
         .map_err(DemoError::Prepare)?;
     runtime.block_on(async {
-        let mut interrupted = std::pin::pin!(told_to_end());
+        // Before there is anything to clean up.
+        let mut signals = EndSignals::catch().map_err(DemoError::Prepare)?;
         // Dropping the unfinished demonstration is what ends its processes and removes its files.
         let mut shown = tokio::select! {
             shown = timeout(LIMIT, Demo::show(out)) => shown.map_err(|_| DemoError::TooSlow)??,
-            signal = &mut interrupted => {
-                signal.map_err(DemoError::Prepare)?;
-                return Err(DemoError::Interrupted);
-            }
+            () = signals.received() => return Err(DemoError::Interrupted),
         };
         if options.keep {
             shown.invite(out).map_err(DemoError::Output)?;
             tokio::select! {
                 failed = shown.watch() => return Err(failed.into()),
-                signal = &mut interrupted => signal.map_err(DemoError::Prepare)?,
+                () = signals.received() => {}
             }
         }
         drop(shown);
