@@ -15,7 +15,7 @@ mod side;
 mod statistics;
 
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::time::timeout;
@@ -36,6 +36,9 @@ const MOST_ROUNDS: u32 = 9;
 
 /// What a scenario may take beside the measuring itself, for starting, dialling, closing and being late.
 const OVERHEAD: Duration = Duration::from_secs(90);
+
+/// How long a process may take to end after its connections did.
+const ENDING_TIME: Duration = Duration::from_secs(1);
 
 /// Descriptors of this process that are not a connection's.
 const OTHER_DESCRIPTORS: u64 = 64;
@@ -285,7 +288,12 @@ impl Run {
             Ok(reading)
         };
         let measured = measured.await;
-        // If a process failed, that is the reason for whatever the load generator saw of it.
+        // If a process failed, that is the reason for whatever the load generator saw of it. Its connections are
+        // gone a moment before it is.
+        let until = Instant::now() + ENDING_TIME;
+        while measured.is_err() && Instant::now() < until && side.check().is_ok() {
+            tokio::time::sleep(ENDING_TIME / 50).await;
+        }
         side.check().map_err(|source| BenchError::Child {
             scenario: scenario.name(),
             source,

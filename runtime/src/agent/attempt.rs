@@ -47,8 +47,8 @@ pub(super) enum AttemptError {
     Token { path: PathBuf, error: io::Error },
     #[error("{name} {value:?} can't be sent in a header")]
     Header { name: &'static str, value: String },
-    #[error(transparent)]
-    Dial(#[from] ProxyDialError),
+    #[error("{0}")]
+    Dial(Box<ProxyDialError>),
     #[error("TLS handshake: {0}")]
     Tls(#[source] io::Error),
     #[error("server did not negotiate HTTP/2 (ALPN)")]
@@ -73,7 +73,8 @@ impl<R: Runtime> Agent<R> {
             &config.server_host,
             config.server_port,
         )
-        .await?;
+        .await
+        .map_err(|error| AttemptError::Dial(Box::new(error)))?;
         if let Err(error) = socket.set_tcp_options(&TcpOptions::grpc()) {
             tracing::debug!(%error, "socket options of a connection to a server");
         }

@@ -127,6 +127,8 @@ impl<R: Runtime> Port for EndpointStream<R> {
         true
     }
 
+    fn written(&mut self) {}
+
     fn write_failed(&mut self, _: io::Error) -> bool {
         self.tunnel
             .with(|link| link.handle_endpoint_write_failed(self.stream));

@@ -78,6 +78,9 @@ impl<R: Runtime> Observer<Link> for LinkObserver<R> {
         self.metrics.packet(Segment::FromAgent, kind);
     }
 
+    /// The reference's agent has no metric of it; a paused tunnel shows in the server's.
+    fn paused(&self, _: bool) {}
+
     fn receive_failed(&self, status: &Status) {
         self.metrics
             .packet_failed(Segment::ToAgent, status.code, None);

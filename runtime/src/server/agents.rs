@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use dialback_core::Negotiated;
@@ -83,9 +83,17 @@ impl<R: Runtime> Server<R> {
                     .tls_handshake_failed(TlsListener::Agent, failure);
                 return tracing::warn!(%peer, %error, "TLS handshake with an agent failed");
             }
-            Err(_) => return tracing::warn!(%peer, "TLS handshake with an agent took too long"),
+            Err(_) => {
+                let failure = HandshakeFailure::TimedOut;
+                self.metrics
+                    .tls_handshake_failed(TlsListener::Agent, failure);
+                return tracing::warn!(%peer, "TLS handshake with an agent took too long");
+            }
         };
         if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+            let failure = HandshakeFailure::Alpn;
+            self.metrics
+                .tls_handshake_failed(TlsListener::Agent, failure);
             return tracing::warn!(%peer, "agent did not negotiate HTTP/2 (ALPN h2)");
         }
         let config = grpc::ServerConfig::agents(self.config.keepalive_time);
@@ -148,10 +156,10 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> AgentConnection<R, T> {
                     return true;
                 }
                 Poll::Ready(Some(Ok(call))) => {
-                    if let Some(mut link) = self.accept(call) {
-                        if link.poll(cx).is_pending() {
-                            self.links.push(link);
-                        }
+                    if let Some(mut link) = self.accept(call)
+                        && link.poll(cx).is_pending()
+                    {
+                        self.links.push(link);
                     }
                 }
             }
@@ -202,6 +210,7 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> AgentConnection<R, T> {
             server: Arc::downgrade(server),
             metrics: Arc::clone(&server.metrics),
             agent_id: agent.agent_id.clone(),
+            paused: Mutex::default(),
             retired: Arc::clone(&retired),
         };
         let machine = Link::new(

@@ -1,7 +1,7 @@
 //! What a tunnel's events mean at the server: metrics, logs, routing.
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use dialback_core::PacketKind;
 use dialback_core::server::{Link, LinkEvent};
@@ -9,7 +9,7 @@ use dialback_core::wire::Status;
 use tokio::sync::Notify;
 
 use super::Server;
-use crate::metrics::Segment;
+use crate::metrics::{Counted, Segment};
 use crate::runtime::Runtime;
 use crate::tunnel::{Observer, Tunnel};
 
@@ -18,6 +18,8 @@ pub(super) struct LinkObserver<R: Runtime> {
     pub(super) server: Weak<Server<R>>,
     pub(super) metrics: Arc<crate::metrics::ServerMetrics>,
     pub(super) agent_id: String,
+    /// Counts while the agent is not read because a stream's queue is full.
+    pub(super) paused: Mutex<Option<Counted>>,
     /// Told when the tunnel is to end because it took no dial in time.
     pub(super) retired: Arc<Notify>,
 }
@@ -82,6 +84,11 @@ impl<R: Runtime> Observer<Link> for LinkObserver<R> {
 
     fn sent(&self, kind: PacketKind) {
         self.metrics.packet(Segment::ToAgent, kind);
+    }
+
+    fn paused(&self, paused: bool) {
+        let counted = paused.then(|| self.metrics.full_receive_channel("Connect"));
+        *self.paused.lock().unwrap_or_else(PoisonError::into_inner) = counted;
     }
 
     fn receive_failed(&self, status: &Status) {

@@ -36,6 +36,7 @@ pub(crate) struct TunnelDriver<R: Runtime, M: Machine> {
     timer: Timer<R>,
     batch: Vec<Packet>,
     down: bool,
+    paused: bool,
 }
 
 impl<R: Runtime, M: Machine> TunnelDriver<R, M> {
@@ -48,6 +49,7 @@ impl<R: Runtime, M: Machine> TunnelDriver<R, M> {
             timer,
             batch: Vec::new(),
             down: false,
+            paused: false,
         }
     }
 
@@ -111,6 +113,10 @@ impl<R: Runtime, M: Machine> TunnelDriver<R, M> {
         let mut bytes = 0;
         let mut end = None;
         let wants_read = self.tunnel.with(|machine| machine.wants_read());
+        if self.paused == wants_read {
+            self.paused = !wants_read;
+            self.tunnel.observer.paused(self.paused);
+        }
         while wants_read && self.batch.len() < BATCH_PACKETS && bytes < BATCH_BYTES {
             match stream.poll_recv(cx) {
                 Poll::Pending => break,
@@ -201,6 +207,9 @@ impl<R: Runtime, M: Machine> TunnelDriver<R, M> {
 impl<R: Runtime, M: Machine> Drop for TunnelDriver<R, M> {
     fn drop(&mut self) {
         self.take_down();
+        if self.paused {
+            self.tunnel.observer.paused(false);
+        }
     }
 }
 

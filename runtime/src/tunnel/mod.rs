@@ -88,6 +88,9 @@ pub(crate) trait Observer<M: Machine>: fmt::Debug + Send + Sync + 'static {
     /// A packet is handed to the transport.
     fn sent(&self, kind: PacketKind);
 
+    /// Reading from the peer stops, because a stream's queue is full, or goes on.
+    fn paused(&self, paused: bool);
+
     /// The stream from the peer failed.
     fn receive_failed(&self, status: &Status);
 }

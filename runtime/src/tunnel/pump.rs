@@ -34,6 +34,9 @@ pub(crate) trait Port {
     /// Reading ended: `Ok` at the peer's end. Returns whether the pump goes on writing.
     fn read_ended(&mut self, end: io::Result<()>) -> bool;
 
+    /// All that was taken with [`Port::next`] has been written.
+    fn written(&mut self);
+
     /// Writing failed. Returns whether the pump goes on reading.
     fn write_failed(&mut self, error: io::Error) -> bool;
 }
@@ -136,7 +139,12 @@ impl Pump {
             return Poll::Pending;
         };
         match ready!(step) {
-            Ok(()) => Poll::Ready(None),
+            Ok(()) => {
+                if self.chunks.is_empty() && !self.unflushed {
+                    port.written();
+                }
+                Poll::Ready(None)
+            }
             Err(error) => {
                 self.writing = false;
                 self.unflushed = false;

@@ -33,7 +33,7 @@ pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
     };
     let _counted = server.metrics.http_connection();
     let mut held = match server.dial("tcp".to_owned(), authority.clone()) {
-        Ok((tunnel, stream)) => FrontendStream::new(server.runtime.clone(), tunnel, stream),
+        Ok((tunnel, stream)) => FrontendStream::new(server, tunnel, stream),
         Err(error) => {
             tracing::info!(%peer, address = authority, %error, "dial failed");
             return answer(server, &mut socket, &error).await;

@@ -11,7 +11,7 @@ use dialback_core::wire::{Code, Decoded, Frame, Status, decode};
 
 use super::port::FrontendStream;
 use crate::grpc::MessageStream;
-use crate::metrics::Segment;
+use crate::metrics::{Counted, Segment};
 use crate::runtime::Runtime;
 use crate::server::Server;
 use crate::timer::{Timer, timeout_at};
@@ -51,6 +51,8 @@ struct ProxyTask<R: Runtime> {
     machine: ProxyStream,
     streams: Vec<FrontendStream<R>>,
     timer: Timer<R>,
+    /// Counts while the frontend is not read because a queue of its is full.
+    paused: Option<Counted>,
 }
 
 impl<R: Runtime> ProxyTask<R> {
@@ -64,6 +66,7 @@ impl<R: Runtime> ProxyTask<R> {
             machine,
             streams: Vec::new(),
             timer,
+            paused: None,
         }
     }
 
@@ -105,9 +108,13 @@ impl<R: Runtime> ProxyTask<R> {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Status>> {
         let room = |at: StreamRef| self.held(at).is_none_or(FrontendStream::wants_data);
         if !self.machine.wants_read() || !self.machine.open_streams().all(room) {
+            let metrics = &self.server.metrics;
+            self.paused
+                .get_or_insert_with(|| metrics.full_receive_channel("Proxy"));
             // Not read, but a frontend that goes away is noticed all the same.
             return self.stream.poll_reset(cx).map(Err);
         }
+        self.paused = None;
         let Some(message) = std::task::ready!(self.stream.poll_recv(cx)) else {
             return Poll::Ready(Ok(false));
         };
@@ -185,7 +192,7 @@ impl<R: Runtime> ProxyTask<R> {
                     let routed = self.server.dial(protocol, address);
                     let now = self.server.runtime.now();
                     let routed = routed.map(|(tunnel, stream)| {
-                        let held = FrontendStream::new(self.server.runtime.clone(), tunnel, stream);
+                        let held = FrontendStream::new(&self.server, tunnel, stream);
                         let at = held.stream_ref();
                         self.streams.push(held);
                         at

@@ -93,7 +93,12 @@ impl<R: Runtime> Server<R> {
                     .tls_handshake_failed(TlsListener::Frontend, failure);
                 tracing::warn!(%peer, %error, "TLS handshake with a frontend failed");
             }
-            Err(_) => tracing::warn!(%peer, "TLS handshake with a frontend took too long"),
+            Err(_) => {
+                let failure = HandshakeFailure::TimedOut;
+                self.metrics
+                    .tls_handshake_failed(TlsListener::Frontend, failure);
+                tracing::warn!(%peer, "TLS handshake with a frontend took too long");
+            }
         }
     }
 

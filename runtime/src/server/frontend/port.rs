@@ -3,12 +3,15 @@
 use std::io;
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Instant;
 
 use bytes::Bytes;
 use dialback_core::server::{Link, StreamOutput, StreamRef};
 use dialback_core::{CloseReason, StreamId};
 
+use crate::metrics::ServerMetrics;
 use crate::runtime::Runtime;
+use crate::server::Server;
 use crate::tunnel::{Port, PortOutput, Tunnel};
 
 /// One stream of an agent's tunnel, held for a frontend. Dropped, it gives the stream up, whatever its state.
@@ -17,15 +20,20 @@ pub(super) struct FrontendStream<R: Runtime> {
     runtime: R,
     tunnel: Arc<Tunnel<Link>>,
     stream: StreamId,
+    metrics: Arc<ServerMetrics>,
+    /// When the bytes that are being written were taken.
+    taken: Option<Instant>,
     aborted: bool,
 }
 
 impl<R: Runtime> FrontendStream<R> {
-    pub(super) fn new(runtime: R, tunnel: Arc<Tunnel<Link>>, stream: StreamId) -> Self {
+    pub(super) fn new(server: &Server<R>, tunnel: Arc<Tunnel<Link>>, stream: StreamId) -> Self {
         Self {
-            runtime,
+            runtime: server.runtime.clone(),
             tunnel,
             stream,
+            metrics: Arc::clone(&server.metrics),
+            taken: None,
             aborted: false,
         }
     }
@@ -87,7 +95,10 @@ impl<R: Runtime> Port for FrontendStream<R> {
 
     fn next(&mut self, cx: &Context<'_>) -> Option<PortOutput> {
         match self.poll_output(cx)? {
-            StreamOutput::Data(data) => Some(PortOutput::Write(data)),
+            StreamOutput::Data(data) => {
+                self.taken.get_or_insert_with(|| self.runtime.now());
+                Some(PortOutput::Write(data))
+            }
             StreamOutput::Closed(reason) if reason.is_orderly() => Some(PortOutput::Close),
             // A dial is answered before bytes are moved, so only an end can come here.
             StreamOutput::Closed(_) | StreamOutput::DialFailed(_) | StreamOutput::Dialled(_) => {
@@ -108,6 +119,12 @@ impl<R: Runtime> Port for FrontendStream<R> {
             CloseReason::FrontendLost
         });
         false
+    }
+
+    fn written(&mut self) {
+        if let Some(taken) = self.taken.take() {
+            self.metrics.frontend_write(self.runtime.now() - taken);
+        }
     }
 
     fn write_failed(&mut self, _: io::Error) -> bool {
