@@ -67,7 +67,15 @@ impl Relay {
     }
 
     fn connect(&self) -> UnixStream {
-        let stream = UnixStream::connect(&self.socket).unwrap();
+        // The file is there a moment before anybody listens on it.
+        let mut connected = UnixStream::connect(&self.socket);
+        wait_for(|| {
+            if connected.is_err() {
+                connected = UnixStream::connect(&self.socket);
+            }
+            connected.is_ok()
+        });
+        let stream = connected.unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream
