@@ -231,7 +231,7 @@ fn waits_are_jittered_upwards_by_less_than_a_tenth() {
 }
 
 #[test]
-fn a_silent_server_costs_the_attempt_timeout_and_no_more() {
+fn d26_a_silent_server_costs_the_attempt_timeout_and_no_more() {
     let mut world = World::new(FleetConfig::default());
     let attempt = world.next_attempt();
     world.events();
@@ -345,7 +345,7 @@ fn the_late_end_of_an_old_link_leaves_its_successor_alone() {
 }
 
 #[test]
-fn after_go_away_a_new_link_is_made_while_the_old_one_goes_on() {
+fn d28_after_go_away_a_new_link_is_made_while_the_old_one_goes_on() {
     let mut world = World::new(FleetConfig::default());
     let old = world.join("a", 1);
     world.pass(60 * SECOND);

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_cut_off() {
+    fn d33_ports_are_cut_off_with_or_without_brackets() {
         for (destination, host) in [
             ("host:80", "host"),
             ("host", "host"),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_match_in_any_spelling_and_names_only_as_written() {
+    fn d33_addresses_match_in_any_spelling_and_names_only_as_written() {
         let mut destinations = Destinations::default();
         let add = |destinations: &mut Destinations, identifier, link| {
             destinations.add(identifier, LinkId(link), LinkState::Connected);
