@@ -135,16 +135,22 @@ impl Link {
 
     fn handle_close(&mut self, now: Instant, connect_id: Option<ConnectId>) {
         let Some(id) = connect_id.and_then(|connect_id| self.mux.by_connect_id(connect_id)) else {
-            let error = "Unknown connectID".to_owned();
-            return self
-                .mux
-                .reply_to_unknown(Packet::CloseResponse { connect_id, error });
+            return self.reply_unknown_close(connect_id);
         };
+        if let Some(stream) = self.mux.stream_mut(id) {
+            stream.state.close_requests = stream.state.close_requests.saturating_add(1);
+        }
         self.close(now, id, CloseReason::FrontendClosed, String::new());
         // From now on nobody need take what the endpoint sent, so this end is not waited for without limit.
         if !self.mux.has_deadline(id) {
             self.await_progress(now, id);
         }
+    }
+
+    fn reply_unknown_close(&mut self, connect_id: Option<ConnectId>) {
+        let error = "Unknown connectID".to_owned();
+        self.mux
+            .reply_to_unknown(Packet::CloseResponse { connect_id, error });
     }
 
     fn await_progress(&mut self, now: Instant, id: StreamId) {
@@ -340,6 +346,13 @@ impl Link {
         if let Some(id) = outgoing.ended {
             // CLOSE_RSP is out: the server knows the id no more.
             self.mux.release_connect_id(id);
+            // A repeated CLOSE_REQ is about an unknown id, but says so only behind the answer to the first.
+            if let Some(stream) = self.mux.stream(id)
+                && stream.state.close_requests > 1
+            {
+                let connect_id = stream.connect_id();
+                self.reply_unknown_close(connect_id);
+            }
             // The write-out of what the frontend sent is bounded from here.
             self.await_progress(now, id);
             self.remove_if_done(id);

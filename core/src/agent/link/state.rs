@@ -14,6 +14,8 @@ pub(super) struct AgentStream {
     pub(super) endpoint_done: bool,
     /// The endpoint is to see an error.
     pub(super) cut: bool,
+    /// How often the server asked to close the stream.
+    pub(super) close_requests: u32,
 }
 
 /// ```text
@@ -34,6 +36,7 @@ impl AgentStream {
             opened: now,
             endpoint_done: false,
             cut: false,
+            close_requests: 0,
         }
     }
 }

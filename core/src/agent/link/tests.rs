@@ -354,6 +354,23 @@ fn packets_for_unknown_connections_are_answered_in_the_references_words() {
 }
 
 #[test]
+fn a_repeated_close_is_answered_behind_the_answer_to_the_first() {
+    let mut t = Fixture::plain();
+    let id = t.open(5);
+    t.link.handle_endpoint_data(id, bytes(7));
+    t.close(1);
+    t.close(1);
+    assert_eq!(
+        t.transmit_all(),
+        [
+            data_packet(1, 7),
+            close_response(1, ""),
+            close_response(1, "Unknown connectID")
+        ]
+    );
+}
+
+#[test]
 fn packets_that_name_nothing_or_come_from_the_wrong_side_are_ignored() {
     let mut t = Fixture::plain();
     let id = t.open(5);
