@@ -30,9 +30,10 @@ pub struct MuxConfig {
     ///
     /// As many packets about streams may wait for the transport.
     pub max_streams: usize,
-    /// Replies to unknown connection ids that may wait for the tunnel; further ones are dropped. Default 1,024.
+    /// Replies to unknown ids that may wait for the tunnel; further ones are dropped. Default 16,384.
     ///
-    /// A peer that floods unknown ids and reads nothing is thus answered less, and costs no memory.
+    /// A peer that floods unknown ids and reads nothing is thus answered less, and costs little memory. Below the
+    /// number of connections that an honest peer may have, one that it opened too late could be left open there.
     pub max_unknown_replies: usize,
 }
 
@@ -46,7 +47,7 @@ impl Default for MuxConfig {
             slow_stream_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(30),
             max_streams: 16 * 1024,
-            max_unknown_replies: 1024,
+            max_unknown_replies: 16 * 1024,
         }
     }
 }

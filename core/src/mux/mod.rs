@@ -322,11 +322,13 @@ impl<T> Mux<T> {
         self.control.push_back(packet);
     }
 
-    /// A reply about an id that this link does not know; dropped when too many wait already.
-    pub(crate) fn reply_to_unknown(&mut self, packet: Packet) {
-        if self.replies.len() < self.config.max_unknown_replies {
+    /// A reply about an id that this link does not know; dropped, with `false`, when too many wait already.
+    pub(crate) fn reply_to_unknown(&mut self, packet: Packet) -> bool {
+        let room = self.replies.len() < self.config.max_unknown_replies;
+        if room {
             self.replies.push_back(packet);
         }
+        room
     }
 
     /// Takes a control packet back that was not yet handed to the transport; `true` when it was there.

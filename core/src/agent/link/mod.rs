@@ -125,10 +125,13 @@ impl Link {
     fn handle_data(&mut self, now: Instant, connect_id: ConnectId, data: Bytes) {
         match self.mux.receive(now, connect_id, data) {
             Received::Accepted => {}
-            Received::Unknown => self.mux.reply_to_unknown(Packet::CloseResponse {
-                connect_id: Some(connect_id),
-                error: "unrecognized connectID".to_owned(),
-            }),
+            Received::Unknown => {
+                let error = "unrecognized connectID".to_owned();
+                self.mux.reply_to_unknown(Packet::CloseResponse {
+                    connect_id: Some(connect_id),
+                    error,
+                });
+            }
             Received::Violation(id) => self.reset(now, id, CloseReason::WindowOverrun),
         }
     }

@@ -6,7 +6,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -32,6 +32,8 @@ pub struct Link {
     mux: Mux<ServerStream>,
     dials: BTreeMap<DialId, StreamId>,
     next_dial: i64,
+    /// Ids that this link does not know, whose close waits for the transport.
+    strangers: BTreeSet<ConnectId>,
     draining: bool,
     up: bool,
     events: VecDeque<LinkEvent>,
@@ -47,6 +49,7 @@ impl Link {
             config,
             dials: BTreeMap::new(),
             next_dial: first_dial,
+            strangers: BTreeSet::new(),
             draining: false,
             up: true,
             events: VecDeque::new(),
@@ -121,14 +124,20 @@ impl Link {
 
     fn handle_data(&mut self, now: Instant, connect_id: ConnectId, data: Bytes) {
         match self.mux.receive(now, connect_id, data) {
-            Received::Unknown => {
-                self.mux.reply_to_unknown(Packet::CloseRequest {
-                    connect_id: Some(connect_id),
-                });
-            }
+            Received::Unknown => self.close_stranger(connect_id),
             received @ (Received::Accepted | Received::Violation(_)) => {
                 self.handle_received(now, received)
             }
+        }
+    }
+
+    /// Asks the agent to close a connection that this link does not know; once, however often it is named.
+    fn close_stranger(&mut self, connect_id: ConnectId) {
+        let reply = Packet::CloseRequest {
+            connect_id: Some(connect_id),
+        };
+        if !self.strangers.contains(&connect_id) && self.mux.reply_to_unknown(reply) {
+            self.strangers.insert(connect_id);
         }
     }
 
@@ -146,9 +155,10 @@ impl Link {
         error: String,
     ) {
         let Some(id) = self.dials.remove(&dial) else {
-            if error.is_empty() && connect_id.is_some() {
-                self.mux
-                    .reply_to_unknown(Packet::CloseRequest { connect_id });
+            if error.is_empty()
+                && let Some(connect_id) = connect_id
+            {
+                self.close_stranger(connect_id);
             }
             self.events
                 .push_back(LinkEvent::DialFailed(DialFailure::UnrecognizedResponse));
@@ -202,6 +212,7 @@ impl Link {
             return;
         }
         self.dials.clear();
+        self.strangers.clear();
         self.mux.shut();
         for id in self.mux.ids() {
             if self
@@ -360,6 +371,12 @@ impl Link {
             });
             self.mux
                 .set_deadline(id, Some(now + self.config.dial_bound()));
+        }
+        if let Packet::CloseRequest {
+            connect_id: Some(connect_id),
+        } = &outgoing.packet
+        {
+            self.strangers.remove(connect_id);
         }
         Some(outgoing.packet)
     }

@@ -448,6 +448,23 @@ fn data_for_an_unknown_id_is_answered_with_a_close() {
 }
 
 #[test]
+fn an_unknown_id_is_closed_once_however_often_it_is_named() {
+    let mut t = Fixture::with_mux(MuxConfig {
+        max_unknown_replies: 2,
+        ..MuxConfig::default()
+    });
+    for _ in 0..1000 {
+        t.data(9, 5);
+    }
+    // So a flood of data leaves room for the connection of a dial that was answered too late.
+    t.answer(DialId(77), 10);
+    t.answer(DialId(78), 11);
+    assert_eq!(t.transmit_all(), [close_request(9), close_request(10)]);
+    t.data(9, 5);
+    assert_eq!(t.transmit_all(), [close_request(9)]);
+}
+
+#[test]
 fn packets_that_name_nothing_or_come_from_the_wrong_side_are_ignored() {
     let mut t = Fixture::plain();
     let id = t.open(1);
