@@ -60,7 +60,10 @@ pub enum PeerAddr {
 impl fmt::Display for PeerAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) => address.fmt(f),
+            // An IPv4 peer of a socket that listens for both kinds is meant as what it is.
+            Self::Tcp(address) => {
+                SocketAddr::new(address.ip().to_canonical(), address.port()).fmt(f)
+            }
             Self::Unix => f.write_str("@"),
         }
     }

@@ -40,11 +40,6 @@ pub async fn serve(options: ServerOptions, mut stop: StopSignal) -> Result<(), S
         options.strategies.clone(),
         metrics,
     );
-    if options.agents.client_authority.is_none() {
-        tracing::warn!(
-            "agents are not authenticated: whoever reaches the agent port can serve dials; set --cluster-ca-cert"
-        );
-    }
     let mut tasks = tokio::task::JoinSet::new();
     health::serve(
         &mut tasks,
