@@ -24,6 +24,7 @@ mod agent;
 mod endpoint;
 mod frontend;
 mod pipe;
+pub mod scenario;
 mod server;
 mod setup;
 mod task;

@@ -1,0 +1,191 @@
+//! What can happen in a scenario, and how bytes become it.
+
+use std::time::Duration;
+
+use dialback_core::MuxConfig;
+use dialback_core::server::ProxyStreamConfig;
+
+use crate::endpoint::DialOutcome;
+use crate::pipe::PipeConfig;
+use crate::setup::Setup;
+
+/// Operations of one scenario; the bytes behind them are not looked at.
+const MAX_OPERATIONS: usize = 256;
+
+/// One thing that happens. Connections, tunnels and frontends are chosen modulo how many there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A frontend comes and dials.
+    Dial {
+        /// By HTTP-CONNECT, else by gRPC.
+        connect: bool,
+        /// What the endpoint does with it.
+        endpoint: DialOutcome,
+        /// Bytes the endpoint sends at once.
+        greeting_bytes: usize,
+    },
+    /// The gRPC frontend of a connection dials once more on its stream.
+    DialAgain(u8),
+    /// The client of a connection writes.
+    ClientWrites(u8, usize),
+    /// The endpoint of a connection writes.
+    EndpointWrites(u8, usize),
+    /// The client closes in order.
+    ClientCloses(u8),
+    /// The client gives the dial up, or ends its Proxy stream; by CONNECT it closes.
+    ClientGivesUp(u8),
+    /// The client resets.
+    ClientResets(u8),
+    /// The endpoint ends its side in order.
+    EndpointCloses(u8),
+    /// The endpoint resets.
+    EndpointResets(u8),
+    /// The client starts or stops reading.
+    ClientReads(u8, bool),
+    /// The endpoint starts or stops reading.
+    EndpointReads(u8, bool),
+    /// A gRPC client sends packets for a connection id that may be anyone's.
+    ClientTampers(u8, i64),
+    /// One more agent connects, under the id of the others.
+    AgentConnects,
+    /// An agent announces its end.
+    AgentDrains(u8),
+    /// A tunnel is lost; the agent notices later.
+    TunnelLost(u8, Duration),
+    /// Nothing arrives on a tunnel for a while, in one direction.
+    TunnelStalls {
+        /// Which tunnel.
+        tunnel: u8,
+        /// From the server to the agent.
+        down: bool,
+        /// Begins or ends.
+        stalled: bool,
+    },
+    /// Time passes.
+    Wait(Duration),
+}
+
+/// Reads bytes; zeros behind the last.
+#[derive(Debug)]
+pub(super) struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else {
+            return 0;
+        };
+        self.0 = rest;
+        *first
+    }
+
+    fn flag(&mut self) -> bool {
+        self.byte() & 1 == 1
+    }
+
+    fn choice<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[usize::from(self.byte()) % choices.len()]
+    }
+
+    /// Small numbers often, large ones too.
+    fn size(&mut self) -> usize {
+        let scale = self.choice(&[1, 7, 60, 300]);
+        usize::from(self.byte()) * scale
+    }
+
+    pub(super) fn setup(&mut self) -> Setup {
+        let mux = MuxConfig {
+            send_buffer_bytes: self.choice(&[1, 1000, 16_000, 256 * 1024]),
+            receive_buffer_bytes: self.choice(&[1000, 40_000, 4 * 1024 * 1024]),
+            receive_window_bytes: self.choice(&[100, 900, 30_000, 1024 * 1024]),
+            max_data_bytes: self.choice(&[64 * 1024, 100, 5000]),
+            max_streams: self.choice(&[1000, 3, 6]),
+            max_unknown_replies: self.choice(&[1024, 64]),
+            ..MuxConfig::default()
+        };
+        let mut setup = Setup {
+            flow_control: self.flag(),
+            proxy_stream: ProxyStreamConfig {
+                first_data_hold: Duration::from_millis(self.choice(&[10, 0])),
+                ..ProxyStreamConfig::default()
+            },
+            tunnel: self.pipe(1),
+            frontend: self.pipe(700),
+            ..Setup::default()
+        }
+        .with_mux(&mux);
+        setup.server.dial_timeout = self.flag().then_some(Duration::from_secs(3));
+        setup
+    }
+
+    fn pipe(&mut self, least_room_bytes: usize) -> PipeConfig {
+        PipeConfig {
+            delay: Duration::from_millis(self.choice(&[0, 1, 25])),
+            bytes_per_second: self.choice(&[None, None, Some(1_000_000), Some(20_000)]),
+            room_bytes: self.choice(&[64 * 1024, least_room_bytes, 3000]),
+            cuts: match self.byte() % 4 {
+                0 => Vec::new(),
+                count => (0..count)
+                    .map(|_| usize::from(self.byte()) * 8 + 1)
+                    .collect(),
+            },
+        }
+    }
+
+    pub(super) fn operations(&mut self) -> Vec<Operation> {
+        let mut operations = Vec::new();
+        while !self.0.is_empty() && operations.len() < MAX_OPERATIONS {
+            operations.push(self.operation());
+        }
+        operations
+    }
+
+    fn operation(&mut self) -> Operation {
+        let (kind, which) = (self.byte() % 40, self.byte());
+        match kind {
+            0..=4 => Operation::Dial {
+                connect: which & 1 == 1,
+                endpoint: self.dial_outcome(),
+                greeting_bytes: self.size(),
+            },
+            5 => Operation::DialAgain(which),
+            6..=11 => Operation::ClientWrites(which, self.size()),
+            12..=17 => Operation::EndpointWrites(which, self.size()),
+            18 | 19 => Operation::ClientCloses(which),
+            20 => Operation::ClientGivesUp(which),
+            21 => Operation::ClientResets(which),
+            22 | 23 => Operation::EndpointCloses(which),
+            24 => Operation::EndpointResets(which),
+            25 | 26 => Operation::ClientReads(which, self.flag()),
+            27 | 28 => Operation::EndpointReads(which, self.flag()),
+            29 => Operation::ClientTampers(which, i64::from(self.byte() % 6)),
+            30 => Operation::AgentConnects,
+            31 => match self.byte() % 3 {
+                0 => Operation::AgentDrains(which),
+                1 => Operation::TunnelLost(which, Duration::ZERO),
+                _ => Operation::TunnelLost(which, Duration::from_secs(5)),
+            },
+            32 => Operation::TunnelStalls {
+                tunnel: which,
+                down: self.flag(),
+                stalled: self.flag(),
+            },
+            _ => Operation::Wait(Duration::from_millis(
+                self.choice(&[0, 1, 10, 100, 1000, 9_999, 10_000, 29_999, 60_000]),
+            )),
+        }
+    }
+
+    fn dial_outcome(&mut self) -> DialOutcome {
+        match self.byte() % 12 {
+            0 => DialOutcome::Refuse("connection refused".to_owned()),
+            1 => DialOutcome::Ignore,
+            2 => DialOutcome::AcceptAfter(Duration::from_millis(20)),
+            3 => DialOutcome::AcceptAfter(Duration::from_secs(40)),
+            _ => DialOutcome::Accept,
+        }
+    }
+}
