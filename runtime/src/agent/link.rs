@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use dialback_core::LinkId;
 use dialback_core::agent::Link;
@@ -14,7 +15,11 @@ use super::observer::LinkObserver;
 use super::{Agent, Report};
 use crate::grpc::{Caller, ClientConnection};
 use crate::runtime::Runtime;
+use crate::timer::Timer;
 use crate::tunnel::{Tunnel, TunnelDriver, TunnelEnd};
+
+/// How long a server that is going away may take to confirm the end of an idle call.
+const FAREWELL_TIME: Duration = Duration::from_secs(5);
 
 impl<R: Runtime> Agent<R> {
     pub(super) fn serve_link(
@@ -48,7 +53,15 @@ impl<R: Runtime> Agent<R> {
         self.runtime.spawn(async move {
             let mut stopped = agent.stopped.subscribe();
             let driver = TunnelDriver::new(agent.runtime.clone(), Arc::clone(&tunnel), stream);
-            let mut link = ServedLink { driver, connection, caller, leaving: false, reports };
+            let mut link = ServedLink {
+                driver,
+                connection,
+                caller,
+                leaving: false,
+                farewell: Timer::new(agent.runtime.clone()),
+                runtime: agent.runtime.clone(),
+                reports,
+            };
             let end = tokio::select! {
                 end = poll_fn(|cx| link.poll(cx)) => Some(end),
                 _ = stopped.wait_for(|stopped| *stopped) => None,
@@ -76,6 +89,9 @@ struct ServedLink<R: Runtime> {
     connection: ClientConnection<R, TlsStream<R::TcpStream>>,
     caller: Caller,
     leaving: bool,
+    /// How long the server may take to end a call that we ended.
+    farewell: Timer<R>,
+    runtime: R,
     reports: mpsc::Sender<Report<R>>,
 }
 
@@ -95,8 +111,16 @@ impl<R: Runtime> ServedLink<R> {
             tracing::info!(%link, "server is going away");
         }
         if self.leaving && self.driver.tunnel().with(|link| link.is_empty()) {
-            return Poll::Ready(TunnelEnd::Finished);
+            // What was sent last is still to leave: the call is ended, not dropped.
+            self.driver.half_close();
+            if self.farewell.deadline().is_none() {
+                self.farewell.set(Some(self.runtime.now() + FAREWELL_TIME));
+            }
+            let _ = self.connection.poll_closed(cx);
         }
-        Poll::Pending
+        match self.farewell.poll(cx) {
+            Poll::Ready(_) => Poll::Ready(TunnelEnd::Finished),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }

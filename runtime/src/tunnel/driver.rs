@@ -37,6 +37,7 @@ pub(crate) struct TunnelDriver<R: Runtime, M: Machine> {
     batch: Vec<Packet>,
     down: bool,
     paused: bool,
+    half_closed: bool,
 }
 
 impl<R: Runtime, M: Machine> TunnelDriver<R, M> {
@@ -50,6 +51,7 @@ impl<R: Runtime, M: Machine> TunnelDriver<R, M> {
             batch: Vec::new(),
             down: false,
             paused: false,
+            half_closed: false,
         }
     }
 
@@ -61,6 +63,15 @@ impl<R: Runtime, M: Machine> TunnelDriver<R, M> {
     pub(crate) fn finish(&mut self, status: &Status) {
         if let Some(stream) = self.stream.take() {
             stream.finish(status);
+        }
+    }
+
+    /// Client: sends no more, behind all that was sent; the end of the call is still received.
+    pub(crate) fn half_close(&mut self) {
+        if let Some(stream) = &mut self.stream
+            && !std::mem::replace(&mut self.half_closed, true)
+        {
+            stream.half_close();
         }
     }
 
@@ -161,6 +172,9 @@ impl<R: Runtime, M: Machine> TunnelDriver<R, M> {
         let Some(stream) = &mut self.stream else {
             return Poll::Pending;
         };
+        if self.half_closed {
+            return Poll::Pending;
+        }
         let now = self.runtime.now();
         loop {
             ready!(stream.poll_send_ready(cx))?;
