@@ -2,54 +2,124 @@
 
 use std::time::Duration;
 
-use dialback_tests::endpoint::Endpoint;
-use dialback_tests::frontend::connect;
+use dialback_tests::endpoint::{Endpoint, pattern};
+use dialback_tests::frontend::{connect, exchange};
 use dialback_tests::pair::{Pair, PairOptions};
+use dialback_tests::run::run;
+use dialback_tests::wait::{PATIENCE, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+
+const DOWNLOAD: usize = 64 << 20;
 
 /// An echo and a new dial work.
 async fn others_go_on(pair: &Pair, echo: &Endpoint, open: &mut UnixStream) {
     for _ in 0..20 {
-        open.write_all(b"hello").await.unwrap();
-        let mut got = [0; 5];
-        open.read_exact(&mut got).await.unwrap();
-        assert_eq!(&got, b"hello");
+        exchange(open, b"hello").await;
     }
-    let mut fresh = connect(&pair.socket(), &echo.address.to_string()).await.unwrap();
-    fresh.write_all(b"again").await.unwrap();
-    let mut got = [0; 5];
-    fresh.read_exact(&mut got).await.unwrap();
-    assert_eq!(&got, b"again");
+    let address = echo.address.to_string();
+    let mut fresh = connect(&pair.socket(), &address).await.unwrap();
+    exchange(&mut fresh, b"again").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_frontend_that_reads_nothing_stalls_only_itself() {
-    let pair = Pair::start(PairOptions::default()).await;
-    let (echo, source) = (Endpoint::echo().await, Endpoint::source(64 << 20).await);
-    let mut open = connect(&pair.socket(), &echo.address.to_string()).await.unwrap();
-    let mut stalled = connect(&pair.socket(), &source.address.to_string()).await.unwrap();
-    // Once some of it has come, all of it is under way as far as it gets.
-    stalled.read_u8().await.unwrap();
-    others_go_on(&pair, &echo, &mut open).await;
-    // Not one byte was lost meanwhile.
-    let mut rest = Vec::new();
-    stalled.read_to_end(&mut rest).await.unwrap();
-    assert_eq!(rest.len(), (64 << 20) - 1);
-    drop(open);
-    pair.idle().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_reads_nothing_stalls_only_itself() {
-    let pair = Pair::start(PairOptions::default()).await;
-    let (echo, black_hole) = (Endpoint::echo().await, Endpoint::black_hole().await);
-    let mut open = connect(&pair.socket(), &echo.address.to_string()).await.unwrap();
-    let mut stalled = connect(&pair.socket(), &black_hole.address.to_string()).await.unwrap();
-    let chunk = vec![7; 1 << 20];
-    // Written until nothing more is taken: everything between here and the endpoint is full then.
-    while let Ok(written) = tokio::time::timeout(Duration::from_millis(300), stalled.write(&chunk)).await {
+/// Writes until nothing more is taken, as long as it takes for everything on the way to be full.
+async fn fill(stream: &mut UnixStream) {
+    let chunk = pattern(1 << 20);
+    let quiet = Duration::from_millis(300);
+    while let Ok(written) = tokio::time::timeout(quiet, stream.write(&chunk)).await {
         written.unwrap();
     }
-    others_go_on(&pair, &echo, &mut open).await;
+}
+
+#[test]
+fn a_frontend_that_reads_nothing_stalls_only_itself() {
+    run(async |_| {
+        let pair = Pair::start(PairOptions::default()).await;
+        let (echo, source) = (Endpoint::echo().await, Endpoint::source(DOWNLOAD).await);
+        let address = echo.address.to_string();
+        let mut open = connect(&pair.socket(), &address).await.unwrap();
+        let address = source.address.to_string();
+        let mut stalled = connect(&pair.socket(), &address).await.unwrap();
+        // Once some of it has come, all of it is under way as far as it gets.
+        stalled.read_u8().await.unwrap();
+        others_go_on(&pair, &echo, &mut open).await;
+        // Not one byte was lost meanwhile.
+        let mut rest = Vec::new();
+        stalled.read_to_end(&mut rest).await.unwrap();
+        assert!(rest == pattern(DOWNLOAD)[1..], "{} bytes", rest.len());
+        drop(open);
+        pair.end().await;
+    });
+}
+
+#[test]
+fn an_endpoint_that_reads_nothing_stalls_only_itself() {
+    run(async |_| {
+        let pair = Pair::start(PairOptions::default()).await;
+        let (echo, black_hole) = (Endpoint::echo().await, Endpoint::black_hole().await);
+        let address = echo.address.to_string();
+        let mut open = connect(&pair.socket(), &address).await.unwrap();
+        let address = black_hole.address.to_string();
+        let mut stalled = connect(&pair.socket(), &address).await.unwrap();
+        fill(&mut stalled).await;
+        others_go_on(&pair, &echo, &mut open).await;
+        // The endpoint goes, and with it what waited for it.
+        drop((black_hole, open));
+        let end = within("the stream ends", stalled.read_u8()).await;
+        assert!(end.is_err());
+        drop(stalled);
+        pair.end().await;
+    });
+}
+
+/// Towards a plain peer there is no signal for one stream: the reader that takes nothing is given up in the end,
+/// with a word in the log, and the tunnel moves on.
+#[test]
+fn towards_a_plain_agent_a_slow_frontend_is_reset_in_the_end() {
+    run(async |log| {
+        let mut options = PairOptions::default().plain(true);
+        let mux = &mut options.server.config.link.mux;
+        mux.slow_stream_timeout = Duration::from_millis(300);
+        mux.receive_buffer_bytes = 256 * 1024;
+        let pair = Pair::start(options).await;
+        let (echo, source) = (Endpoint::echo().await, Endpoint::source(DOWNLOAD).await);
+        let address = echo.address.to_string();
+        let mut open = connect(&pair.socket(), &address).await.unwrap();
+        let address = source.address.to_string();
+        let mut stalled = connect(&pair.socket(), &address).await.unwrap();
+        stalled.read_u8().await.unwrap();
+        log.tells(&["agent-0", "reader took nothing for the slow-stream timeout"])
+            .await;
+        others_go_on(&pair, &echo, &mut open).await;
+        let mut rest = Vec::new();
+        // What had been buffered may come, or be cut.
+        let _ = within("the stream is cut", stalled.read_to_end(&mut rest)).await;
+        assert!(rest.len() < DOWNLOAD / 2, "{} bytes", rest.len());
+        drop((open, stalled));
+        pair.end().await;
+    });
+}
+
+#[test]
+fn towards_a_plain_server_a_slow_endpoint_is_reset_in_the_end() {
+    run(async |log| {
+        let mut options = PairOptions::default().plain(true);
+        let mux = &mut options.agent.link.mux;
+        mux.slow_stream_timeout = Duration::from_millis(300);
+        mux.receive_buffer_bytes = 256 * 1024;
+        let pair = Pair::start(options).await;
+        let (echo, black_hole) = (Endpoint::echo().await, Endpoint::black_hole().await);
+        let address = echo.address.to_string();
+        let mut open = connect(&pair.socket(), &address).await.unwrap();
+        let address = black_hole.address.to_string();
+        let mut stalled = connect(&pair.socket(), &address).await.unwrap();
+        let chunk = pattern(1 << 20);
+        let writing = async { while stalled.write(&chunk).await.is_ok() {} };
+        tokio::time::timeout(PATIENCE, writing).await.unwrap();
+        log.tells(&["reader took nothing for the slow-stream timeout"])
+            .await;
+        others_go_on(&pair, &echo, &mut open).await;
+        drop((open, stalled));
+        pair.end().await;
+    });
 }

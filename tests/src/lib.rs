@@ -1,10 +1,19 @@
-//! What whole-system tests need: a server and an agent in one process over real loopback sockets, endpoints that
-//! behave and misbehave, frontends that dial through them.
+//! What whole-system tests need: a server and agents in one process over real loopback sockets, endpoints that
+//! behave and misbehave, frontends that dial through them, and peers that tests play by hand.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![expect(missing_debug_implementations, reason = "test support")]
 
+pub mod agent;
+pub mod call;
+pub mod descriptors;
 pub mod endpoint;
 pub mod frontend;
+pub mod log;
 pub mod pair;
+pub mod peers;
 pub mod pki;
+pub mod relay;
+pub mod run;
+pub mod server;
+pub mod wait;

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 /// A CA, and TLS configurations of certificates that it signed.
 pub struct Pki {
@@ -27,7 +29,10 @@ impl Pki {
         Arc::new(roots)
     }
 
-    fn issue(&self, usage: ExtendedKeyUsagePurpose) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    fn issue(
+        &self,
+        usage: ExtendedKeyUsagePurpose,
+    ) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).unwrap();
         params.extended_key_usages = vec![usage];
@@ -42,7 +47,9 @@ impl Pki {
     pub fn server(&self, alpn: &[&str]) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier =
-            WebPkiClientVerifier::builder_with_provider(self.roots(), Arc::clone(&provider)).build().unwrap();
+            WebPkiClientVerifier::builder_with_provider(self.roots(), Arc::clone(&provider))
+                .build()
+                .unwrap();
         let (chain, key) = self.issue(ExtendedKeyUsagePurpose::ServerAuth);
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -57,14 +64,37 @@ impl Pki {
     /// A client with a certificate of this CA.
     #[must_use]
     pub fn client(&self, alpn: &[&str]) -> Arc<ClientConfig> {
+        self.client_of(alpn, rustls::DEFAULT_VERSIONS)
+    }
+
+    /// A client that speaks certain versions of TLS.
+    #[must_use]
+    pub fn client_of(
+        &self,
+        alpn: &[&str],
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ClientConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let (chain, key) = self.issue(ExtendedKeyUsagePurpose::ClientAuth);
         let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(self.roots())
             .with_client_auth_cert(chain, key)
             .unwrap();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Arc::new(config)
+    }
+
+    /// A client that trusts this CA and has no certificate itself.
+    #[must_use]
+    pub fn anonymous(&self, alpn: &[&str]) -> Arc<ClientConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(self.roots())
+            .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Arc::new(config)
     }

@@ -1,0 +1,116 @@
+//! An agent in this process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dialback_core::agent::{FleetConfig, LinkConfig};
+use dialback_runtime::agent::{Agent, AgentConfig};
+use dialback_runtime::dial::ProxyEnvironment;
+use dialback_runtime::metrics::AgentMetrics;
+use dialback_tokio::TokioRuntime;
+use tokio::task::JoinHandle;
+
+use crate::pki::Pki;
+use crate::wait::{eventually, within};
+
+/// How an agent differs from the defaults.
+#[derive(Clone)]
+pub struct AgentOptions {
+    pub id: String,
+    pub link: LinkConfig,
+    pub fleet: FleetConfig,
+    pub dial_timeout: Duration,
+    pub identifiers: String,
+    /// Plain Konnectivity, as towards a Go peer.
+    pub plain: bool,
+}
+
+impl Default for AgentOptions {
+    fn default() -> Self {
+        Self {
+            id: "agent-0".to_owned(),
+            link: LinkConfig::default(),
+            fleet: eager(),
+            dial_timeout: Duration::from_secs(5),
+            identifiers: String::new(),
+            plain: false,
+        }
+    }
+}
+
+/// Tries again soon, so that tests need not wait.
+#[must_use]
+pub fn eager() -> FleetConfig {
+    FleetConfig {
+        sync_interval: Duration::from_millis(20),
+        sync_interval_cap: Duration::from_millis(100),
+        ..FleetConfig::default()
+    }
+}
+
+/// An agent that runs until it is stopped or dropped.
+pub struct RunningAgent {
+    pub agent: Arc<Agent<TokioRuntime>>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl RunningAgent {
+    /// Starts an agent of the server at `server`; it is not connected yet.
+    #[must_use]
+    pub fn start(pki: &Pki, server: SocketAddr, options: AgentOptions) -> Self {
+        let config = AgentConfig {
+            server_host: server.ip().to_string(),
+            server_port: server.port(),
+            agent_id: options.id,
+            identifiers: options.identifiers,
+            token_path: None,
+            tls: pki.client(&["h2"]),
+            fleet: options.fleet,
+            link: options.link,
+            keepalive_time: Duration::from_secs(3600),
+            dial_timeout: options.dial_timeout,
+            proxy: ProxyEnvironment::default(),
+            disable_extensions: options.plain,
+        };
+        let runtime = TokioRuntime::current().unwrap();
+        let agent = Agent::new(runtime, config, Arc::new(AgentMetrics::default())).unwrap();
+        let running = Arc::clone(&agent);
+        let task = tokio::spawn(async move { running.run().await.unwrap() });
+        Self {
+            agent,
+            task: Some(task),
+        }
+    }
+
+    /// Waits until the agent is connected to `count` servers.
+    pub async fn connected(&self, count: usize) {
+        eventually(&format!("connected to {count} servers"), || {
+            self.agent.connected() == count
+        })
+        .await;
+    }
+
+    /// Waits until no stream is left.
+    pub async fn idle(&self) {
+        eventually("the agent has no streams", || {
+            self.agent.stream_count() == 0
+        })
+        .await;
+    }
+
+    /// Stops it and waits until it has.
+    pub async fn stop(mut self) {
+        self.agent.stop();
+        if let Some(task) = self.task.take() {
+            within("the agent stops", task).await.unwrap();
+        }
+        self.idle().await;
+    }
+}
+
+impl Drop for RunningAgent {
+    fn drop(&mut self) {
+        self.agent.stop();
+    }
+}
