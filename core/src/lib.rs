@@ -92,5 +92,5 @@ pub mod wire;
 pub use close::{CloseReason, Initiator};
 pub use entropy::Entropy;
 pub use ids::{ConnectId, DialId, LinkId, StreamId};
-pub use mux::{MuxConfig, Negotiated};
+pub use mux::{MuxConfig, Negotiated, QueuedBytes};
 pub use wire::{Packet, PacketKind};

@@ -310,35 +310,35 @@ impl Triad {
 
     // ---- what must hold ----
 
-    /// Every stream holds at most its bounds, and what one packet or one read may add to them.
+    /// Every stream holds at most its bounds, and what one read or one packet adds to a queue just below.
     fn assert_bounded(&self) {
-        let Setup {
-            server,
-            agent,
-            flow_control,
-            ..
-        } = &self.setup;
-        let written = self.grpc.iter().map(|f| f.up.largest_data_bytes()).max();
-        let one_more = written.unwrap_or(0).max(LARGEST_READ_BYTES);
+        let Setup { server, agent, .. } = &self.setup;
+        let largest_write = self
+            .grpc
+            .iter()
+            .map(|frontend| frontend.up.largest_data_bytes())
+            .fold(LARGEST_READ_BYTES, usize::max);
         for (link, tunnel) in self.tunnels.iter() {
-            let ends = [
-                (
-                    &server.mux,
-                    tunnel.server.link.queued_bytes(),
-                    tunnel.server.link.stream_count(),
-                ),
-                (
-                    &agent.mux,
-                    tunnel.agent.link.queued_bytes(),
-                    tunnel.agent.link.stream_count(),
-                ),
-            ];
-            for (mux, queued, streams) in ends {
-                assert!(
-                    queued <= streams * bytes_per_stream(mux, *flow_control, one_more),
-                    "{link} holds {queued} bytes for {streams} streams"
-                );
+            for queued in tunnel.server.link.queued_bytes() {
+                let incoming = self.receive_bound(&server.mux, &tunnel.up);
+                assert!(queued.incoming <= incoming, "{link}, server: {queued:?}");
+                let outgoing = server.mux.send_buffer_bytes + largest_write;
+                assert!(queued.outgoing <= outgoing, "{link}, server: {queued:?}");
             }
+            for queued in tunnel.agent.link.queued_bytes() {
+                let incoming = self.receive_bound(&agent.mux, &tunnel.down);
+                assert!(queued.incoming <= incoming, "{link}, agent: {queued:?}");
+                let outgoing = agent.mux.send_buffer_bytes + LARGEST_READ_BYTES;
+                assert!(queued.outgoing <= outgoing, "{link}, agent: {queued:?}");
+            }
+        }
+    }
+
+    fn receive_bound(&self, mux: &MuxConfig, wire: &PacketWire) -> usize {
+        if self.setup.flow_control {
+            usize::try_from(mux.receive_window_bytes).unwrap_or(usize::MAX)
+        } else {
+            mux.receive_buffer_bytes + wire.largest_data_bytes()
         }
     }
 
@@ -370,17 +370,8 @@ impl Triad {
     }
 }
 
-/// What a read of a socket may add to a queue that is just below its bound.
-const LARGEST_READ_BYTES: usize = 64 * 1024;
-
-fn bytes_per_stream(mux: &MuxConfig, flow_control: bool, one_more: usize) -> usize {
-    let receive = if flow_control {
-        usize::try_from(mux.receive_window_bytes).unwrap_or(usize::MAX)
-    } else {
-        mux.receive_buffer_bytes + one_more
-    };
-    mux.send_buffer_bytes + one_more + receive
-}
+/// What a socket gives at a time, at most.
+const LARGEST_READ_BYTES: usize = 32 * 1024;
 
 /// Dials through the server's router.
 struct RoutedDials<'a> {

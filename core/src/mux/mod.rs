@@ -17,6 +17,7 @@ use bytes::Bytes;
 use slab::Slab;
 
 pub use config::{MuxConfig, Negotiated};
+pub use stream::QueuedBytes;
 pub(crate) use stream::{Stream, StreamTimer};
 
 use crate::ids::{ConnectId, StreamId};
@@ -532,12 +533,12 @@ impl<T> Mux<T> {
         Some((id, timer))
     }
 
-    /// Bytes held for both directions of all streams.
-    pub(crate) fn queued_bytes(&self) -> usize {
-        self.streams
-            .iter()
-            .map(|(_, stream)| stream.send.queued_bytes() + stream.receive.queued_bytes())
-            .sum()
+    /// What each stream holds.
+    pub(crate) fn queued_bytes(&self) -> impl Iterator<Item = QueuedBytes> + '_ {
+        self.streams.iter().map(|(_, stream)| QueuedBytes {
+            outgoing: stream.send.queued_bytes(),
+            incoming: stream.receive.queued_bytes(),
+        })
     }
 }
 

@@ -48,6 +48,15 @@ impl<T> Stream<T> {
     }
 }
 
+/// Payload bytes that wait in the queues of one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueuedBytes {
+    /// From the local source, for the tunnel.
+    pub outgoing: usize,
+    /// From the tunnel, for the local reader.
+    pub incoming: usize,
+}
+
 /// What a stream's deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum StreamTimer {

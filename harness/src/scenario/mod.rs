@@ -5,15 +5,16 @@ mod operation;
 
 use std::time::Duration;
 
-use dialback_core::server::LinkEvent;
+use dialback_core::server::{DialError, LinkEvent};
 use dialback_core::{CloseReason, ConnectId, LinkId, Packet, agent};
 
 use crate::endpoint::{Behaviour, DialOutcome};
+use crate::pipe::PipeConfig;
 use crate::setup::Setup;
 use crate::triad::Triad;
 use connection::{Client, Connection};
-use operation::Input;
 pub use operation::Operation;
+use operation::{Input, SOCKET_ROOM_BYTES};
 
 /// Connections and agents of one scenario; further ones do not come.
 const MAX_CONNECTIONS: usize = 40;
@@ -24,6 +25,8 @@ const MAX_AGENTS: usize = 4;
 pub struct Scenario {
     /// Bounds and wires.
     pub setup: Setup,
+    /// Of every connection to an endpoint.
+    pub endpoint: PipeConfig,
     /// In order.
     pub operations: Vec<Operation>,
 }
@@ -34,7 +37,7 @@ pub struct Scenario {
 ///
 /// When a machine breaks what the model knows: bytes out are a prefix of bytes in, and all of them when the end
 /// was orderly; a dial is answered once; queues stay within their bounds; both sides of a connection learn of
-/// its end; nothing waits for ever once everybody reads; and nothing is left once everybody has closed.
+/// its end; nobody who does not read keeps others waiting; nothing waits for ever once everybody reads; and nothing is left once everybody has closed.
 pub fn check(bytes: &[u8]) {
     Scenario::from_bytes(bytes).run();
 }
@@ -46,6 +49,7 @@ impl Scenario {
         let mut input = Input::new(bytes);
         Self {
             setup: input.setup(),
+            endpoint: input.pipe(SOCKET_ROOM_BYTES),
             operations: input.operations(),
         }
     }
@@ -60,6 +64,7 @@ impl Scenario {
             t: self.setup.start_with_agent(),
             connections: Vec::new(),
             links: vec![LinkId(0)],
+            endpoint: self.endpoint,
         };
         for operation in self.operations {
             run.operate(operation);
@@ -68,6 +73,7 @@ impl Scenario {
                 connection.check_always(&mut run.t);
             }
         }
+        run.probe();
         run.settle();
         run.close_everything();
     }
@@ -79,6 +85,7 @@ struct Run {
     t: Triad,
     connections: Vec<Connection>,
     links: Vec<LinkId>,
+    endpoint: PipeConfig,
 }
 
 impl Run {
@@ -160,6 +167,7 @@ impl Run {
         let behaviour = Behaviour {
             dial: endpoint,
             greeting: Connection::greeting(index, greeting_bytes).into(),
+            pipes: self.endpoint.clone(),
             ..Behaviour::default()
         };
         self.t.endpoints.behave(&address, behaviour);
@@ -180,6 +188,11 @@ impl Run {
             return;
         };
         let address = Connection::address(index);
+        let behaviour = Behaviour {
+            pipes: self.endpoint.clone(),
+            ..Behaviour::default()
+        };
+        self.t.endpoints.behave(&address, behaviour);
         let dial = self.t[frontend].dial(&address);
         // Data on one and the other closes both, so they are only counted.
         for connection in &mut self.connections {
@@ -322,13 +335,34 @@ impl Run {
 
     // ---- the end ----
 
-    /// Everybody reads, nothing is stalled: what can happen does.
-    fn settle(&mut self) {
+    /// Those who do not read stall nobody else, at least not for ever: a new connection echoes.
+    fn probe(&mut self) {
         for link in &self.links {
             let tunnel = self.t.tunnel(*link);
             tunnel.up.pipe.stall(false);
             tunnel.down.pipe.stall(false);
         }
+        // Long enough for a plain peer's slow streams to be cut one after the other.
+        self.t.run_for(Duration::from_secs(600));
+        let echo = Behaviour {
+            echo: true,
+            ..Behaviour::default()
+        };
+        self.t.endpoints.behave("probe:80", echo);
+        let probe = self.t.open_connect("probe:80");
+        self.t[probe].write(b"ping");
+        self.t.run_for(Duration::from_secs(60));
+        match self.t[probe].answers() {
+            [Ok(())] => assert_eq!(self.t[probe].received(), b"ping"),
+            [Err(DialError::NoAgent | DialError::TooManyStreams { .. })] => {}
+            [Err(DialError::Refused(words))] => assert!(words.contains("limit"), "{words}"),
+            other => panic!("the probe's dial was answered by {other:?}"),
+        }
+        self.t[probe].close();
+    }
+
+    /// Everybody reads: what can happen does.
+    fn settle(&mut self) {
         self.everybody_reads();
         self.t.run_until_idle();
         // Connections established meanwhile read by default.

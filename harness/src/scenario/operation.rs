@@ -65,6 +65,9 @@ pub enum Operation {
     Wait(Duration),
 }
 
+/// The least that a socket takes; a gRPC stream takes one message at least.
+pub(super) const SOCKET_ROOM_BYTES: usize = 700;
+
 /// Reads bytes; zeros behind the last.
 #[derive(Debug)]
 pub(super) struct Input<'a>(&'a [u8]);
@@ -92,14 +95,14 @@ impl<'a> Input<'a> {
 
     /// Small numbers often, large ones too.
     fn size(&mut self) -> usize {
-        let scale = self.choice(&[1, 7, 60, 300]);
+        let scale = self.choice(&[1, 20, 100, 400]);
         usize::from(self.byte()) * scale
     }
 
     pub(super) fn setup(&mut self) -> Setup {
         let mux = MuxConfig {
             send_buffer_bytes: self.choice(&[1, 1000, 16_000, 256 * 1024]),
-            receive_buffer_bytes: self.choice(&[1000, 40_000, 4 * 1024 * 1024]),
+            receive_buffer_bytes: self.choice(&[1000, 6000, 4 * 1024 * 1024]),
             receive_window_bytes: self.choice(&[100, 900, 30_000, 1024 * 1024]),
             max_data_bytes: self.choice(&[64 * 1024, 100, 5000]),
             max_streams: self.choice(&[1000, 3, 6]),
@@ -113,7 +116,7 @@ impl<'a> Input<'a> {
                 ..ProxyStreamConfig::default()
             },
             tunnel: self.pipe(1),
-            frontend: self.pipe(700),
+            frontend: self.pipe(SOCKET_ROOM_BYTES),
             ..Setup::default()
         }
         .with_mux(&mux);
@@ -121,7 +124,7 @@ impl<'a> Input<'a> {
         setup
     }
 
-    fn pipe(&mut self, least_room_bytes: usize) -> PipeConfig {
+    pub(super) fn pipe(&mut self, least_room_bytes: usize) -> PipeConfig {
         PipeConfig {
             delay: Duration::from_millis(self.choice(&[0, 1, 25])),
             bytes_per_second: self.choice(&[None, None, Some(1_000_000), Some(20_000)]),

@@ -18,7 +18,7 @@ use state::{Dialing, Phase, ServerStream};
 use super::dial::{DialError, DialFailure, StreamOutput};
 use crate::close::CloseReason;
 use crate::ids::{ConnectId, DialId, StreamId};
-use crate::mux::{Mux, Negotiated, Received, StreamTimer};
+use crate::mux::{Mux, Negotiated, QueuedBytes, Received, StreamTimer};
 use crate::wire::Packet;
 
 /// The server's end of one agent's Connect stream.
@@ -453,9 +453,8 @@ impl Link {
         self.mux.len()
     }
 
-    /// Payload bytes that wait in the queues of all streams, both directions; walks over every stream.
-    #[must_use]
-    pub fn queued_bytes(&self) -> usize {
+    /// The payload bytes that wait in each stream's queues; walks over every stream.
+    pub fn queued_bytes(&self) -> impl Iterator<Item = QueuedBytes> + '_ {
         self.mux.queued_bytes()
     }
 
