@@ -591,6 +591,21 @@ fn the_endpoints_close_reaches_the_frontend_behind_its_data() {
 }
 
 #[test]
+fn an_id_is_unknown_from_the_endpoints_close_on() {
+    let mut t = Fixture::plain();
+    let id = t.open(1);
+    t.data(1, 5);
+    t.close_response(1, "");
+    t.data(1, 5);
+    assert_eq!(t.transmit_all(), [close_request(1)]);
+    // A peer may use it again, even before the frontend has taken everything of the old connection.
+    let (next, dial) = t.sent_dial();
+    t.answer(dial, 1);
+    assert_eq!(t.outputs(next), [StreamOutput::Dialled(conn(1))]);
+    assert_eq!(t.output(id), Some(StreamOutput::Data(bytes(5))));
+}
+
+#[test]
 fn a_whole_connection_can_pass_before_the_frontend_looks() {
     let mut t = Fixture::plain();
     let (id, dial) = t.sent_dial();
