@@ -112,7 +112,8 @@ class ServerCall(Call):
         self.metadata = context.invocation_metadata()
         self._context = context
         # Pulls the END out of the queue when the agent is gone, or grpcio's task would wait on.
-        context.add_callback(self._gone)
+        if not context.add_callback(self._gone):
+            self._gone()  # It is gone already, and nobody would say so again.
 
     def serve(self, messages):
         """What the service's handler returns."""
