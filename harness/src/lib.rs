@@ -23,6 +23,7 @@
 mod agent;
 mod endpoint;
 mod frontend;
+pub mod hostile;
 mod pipe;
 pub mod scenario;
 mod server;

@@ -10,6 +10,6 @@ fn any_scenario_keeps_what_the_model_knows() {
     }
     QuickCheck::new()
         .rng(Gen::new(400))
-        .tests(500)
+        .tests(300)
         .quickcheck(keeps as fn(Vec<u8>));
 }

@@ -1,20 +1,16 @@
 //! A gRPC frontend: a client with a Proxy stream, and the server's task for that stream.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use bytes::Bytes;
 use dialback_core::server::{ProxyAction, ProxyStream, ProxyStreamConfig, StreamRef};
 use dialback_core::{CloseReason, ConnectId, DialId, Packet};
 
 use super::Dialler;
+use super::grpc_client::GrpcClient;
 use crate::pipe::{PipeConfig, PipeEnd};
 use crate::task::Interest;
 use crate::tunnel::Tunnels;
 use crate::wire::{PacketWire, Received};
-
-/// The client's largest payload of one DATA packet.
-const CLIENT_DATA_BYTES: usize = 32 * 1024;
 
 /// One Proxy stream, seen from both of its ends.
 #[derive(Debug)]
@@ -29,27 +25,7 @@ pub struct GrpcFrontend {
     pub up: PacketWire,
     /// To the client.
     pub down: PacketWire,
-    client: Client,
-}
-
-/// What the client wants and what it has seen.
-#[derive(Debug, Default)]
-struct Client {
-    connections: BTreeMap<DialId, Connection>,
-    outbox: VecDeque<Packet>,
-    received: Vec<Packet>,
-    not_reading: bool,
-    finishing: bool,
-    finished: bool,
-    ended: Option<PipeEnd>,
-}
-
-/// A dial of the client and what came of it.
-#[derive(Debug, Default)]
-struct Connection {
-    connect_id: Option<ConnectId>,
-    to_send: VecDeque<Bytes>,
-    closing: bool,
+    client: GrpcClient,
 }
 
 impl GrpcFrontend {
@@ -61,7 +37,7 @@ impl GrpcFrontend {
             served: false,
             up: PacketWire::new(wires.clone()),
             down: PacketWire::new(wires.clone()),
-            client: Client::default(),
+            client: GrpcClient::default(),
         }
     }
 
@@ -69,28 +45,12 @@ impl GrpcFrontend {
 
     /// Dials under a fresh id: 1, 2, 3...
     pub fn dial(&mut self, address: &str) -> DialId {
-        let dial = DialId(self.client.connections.len() as i64 + 1);
-        self.client.connections.insert(dial, Connection::default());
-        self.send(Packet::DialRequest {
-            dial,
-            protocol: "tcp".to_owned(),
-            address: address.to_owned(),
-        });
-        dial
+        self.client.dial(address)
     }
 
     /// Sends bytes on a dial's connection, as soon as there is one.
     pub fn write(&mut self, dial: DialId, data: &[u8]) {
-        if let Some(connection) = self.client.connections.get_mut(&dial)
-            && !connection.closing
-        {
-            let data = Bytes::copy_from_slice(data);
-            let mut rest = data;
-            while !rest.is_empty() {
-                let piece = rest.split_to(rest.len().min(CLIENT_DATA_BYTES));
-                connection.to_send.push_back(piece);
-            }
-        }
+        self.client.write(dial, data);
     }
 
     /// Closes a dial's connection, behind all that was written on it.
@@ -416,69 +376,5 @@ impl GrpcFrontend {
             .into_iter()
             .flatten()
             .min()
-    }
-}
-
-impl Client {
-    fn run(&mut self, now: Instant, up: &mut PacketWire, down: &mut PacketWire) -> bool {
-        let mut moved = false;
-        while !self.not_reading
-            && self.ended.is_none()
-            && let Some(received) = down.receive(now)
-        {
-            moved = true;
-            match received {
-                Received::Packet(packet) => self.receive(packet),
-                Received::End(end) => self.ended = Some(end),
-            }
-        }
-        loop {
-            if self.finished || !up.has_room() {
-                return moved;
-            }
-            let Some(packet) = self.next_packet() else {
-                break;
-            };
-            up.send(now, packet);
-            moved = true;
-        }
-        if self.finishing {
-            self.finished = true;
-            up.pipe.finish(now);
-            moved = true;
-        }
-        moved
-    }
-
-    fn receive(&mut self, packet: Packet) {
-        if let Packet::DialResponse {
-            dial,
-            connect_id: Some(connect_id),
-            ..
-        } = &packet
-            && let Some(connection) = self.connections.get_mut(dial)
-        {
-            connection.connect_id = Some(*connect_id);
-        }
-        self.received.push(packet);
-    }
-
-    fn next_packet(&mut self) -> Option<Packet> {
-        if let Some(packet) = self.outbox.pop_front() {
-            return Some(packet);
-        }
-        for connection in self.connections.values_mut() {
-            let connect_id = connection.connect_id;
-            if connect_id.is_none() {
-                continue;
-            }
-            if let Some(data) = connection.to_send.pop_front() {
-                return Some(Packet::Data { connect_id, data });
-            }
-            if std::mem::take(&mut connection.closing) {
-                return Some(Packet::CloseRequest { connect_id });
-            }
-        }
-        None
     }
 }

@@ -2,6 +2,7 @@
 
 mod connect;
 mod grpc;
+mod grpc_client;
 
 pub use connect::ConnectFrontend;
 pub use grpc::GrpcFrontend;
