@@ -91,10 +91,10 @@ impl RunningAgent {
         .await;
     }
 
-    /// Waits until no stream is left.
-    pub async fn idle(&self) {
-        eventually("the agent has no streams", || {
-            self.agent.stream_count() == 0
+    /// Waits until it carries `count` streams, pending dials included.
+    pub async fn streams(&self, count: usize) {
+        eventually(&format!("{count} streams at the agent"), || {
+            self.agent.stream_count() == count
         })
         .await;
     }
@@ -105,7 +105,7 @@ impl RunningAgent {
         if let Some(task) = self.task.take() {
             within("the agent stops", task).await.unwrap();
         }
-        self.idle().await;
+        self.streams(0).await;
     }
 }
 

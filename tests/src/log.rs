@@ -55,11 +55,12 @@ impl Log {
     /// # Panics
     /// When there was one.
     pub fn assert_no_errors(&self) {
-        let lines = self.lines();
-        let errors: Vec<&str> = lines
+        // Taken out of the lock, since a panic is logged too.
+        let errors: Vec<String> = self
+            .lines()
             .iter()
             .filter(|line| line.level == Level::ERROR)
-            .map(|line| line.text.as_str())
+            .map(|line| line.text.clone())
             .collect();
         assert!(errors.is_empty(), "logged as errors: {errors:#?}");
     }

@@ -86,7 +86,7 @@ impl Pair {
     pub async fn idle(&self) {
         self.server.streams(0).await;
         for agent in &self.agents {
-            agent.idle().await;
+            agent.streams(0).await;
         }
     }
 

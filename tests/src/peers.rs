@@ -137,7 +137,8 @@ impl PlayedServer {
             .await
             .unwrap()
             .unwrap();
-        let driver = Driver::new(async move { while connection.accept().await.is_some() {} });
+        let driver =
+            Driver::new(async move { while let Some(Ok(_)) = connection.accept().await {} });
         (request, respond, driver)
     }
 

@@ -37,8 +37,9 @@ impl Relay {
                         let turn = counter.fetch_add(1, Ordering::Relaxed);
                         let target = targets[turn % targets.len()];
                         connections.spawn(async move {
-                            let mut far = TcpStream::connect(target).await.unwrap();
-                            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                            if let Ok(mut far) = TcpStream::connect(target).await {
+                                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                            }
                         });
                     }
                     () = cutting.notified() => connections.abort_all(),

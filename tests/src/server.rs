@@ -22,6 +22,8 @@ pub struct ServerOptions {
     /// What its frontend listeners speak.
     pub mode: FrontendMode,
     pub config: ServerConfig,
+    /// How agents are chosen, as on the command line.
+    pub strategies: &'static str,
     /// Plain Konnectivity, as towards a Go peer.
     pub plain: bool,
 }
@@ -32,6 +34,7 @@ impl Default for ServerOptions {
             id: "server-1".to_owned(),
             mode: FrontendMode::HttpConnect,
             config: ServerConfig::default(),
+            strategies: "default",
             plain: false,
         }
     }
@@ -64,7 +67,7 @@ impl RunningServer {
             disable_extensions: options.plain,
             ..config
         };
-        let strategies: Strategies = "default".parse().unwrap();
+        let strategies: Strategies = options.strategies.parse().unwrap();
         let metrics = Arc::new(ServerMetrics::default());
         let server = Server::new(runtime.clone(), config, strategies, metrics);
         let listen = || runtime.listen_tcp("127.0.0.1:0".parse().unwrap()).unwrap();

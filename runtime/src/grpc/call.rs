@@ -106,13 +106,15 @@ impl Call {
     /// Passes on a call of the one method that a listener serves, and answers every other one like grpc-go:
     /// not POST (HTTP 405), not gRPC (HTTP 415), a malformed `grpc-timeout` (HTTP 400), a compression that we
     /// don't have, an unknown service or method.
-    pub fn route(self, registered: &MethodName) -> Option<Self> {
+    ///
+    /// # Errors
+    /// What the call was refused with; the client has been told.
+    pub fn route(self, registered: &MethodName) -> Result<Self, Status> {
         match self.check(registered) {
-            Ok(()) => Some(self),
+            Ok(()) => Ok(self),
             Err((http, status)) => {
-                tracing::debug!(path = self.path(), %status, "call refused");
                 self.respond_with(http, &status);
-                None
+                Err(status)
             }
         }
     }

@@ -37,7 +37,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// let deadline = runtime.now() + ACCEPT_TIMEOUT;
 /// let mut connection = ServerConnection::handshake(&runtime, socket, &config, deadline).await?;
 /// while let Some(call) = connection.accept().await {
-///     let Some(call) = call?.route(&MethodName::PROXY) else {
+///     let Ok(call) = call?.route(&MethodName::PROXY) else {
 ///         continue;
 ///     };
 ///     runtime.spawn(async move {

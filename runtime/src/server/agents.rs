@@ -127,6 +127,7 @@ struct AgentConnection<R: Runtime, T> {
 
 struct AgentLink<R: Runtime> {
     server: Arc<Server<R>>,
+    peer: PeerAddr,
     agent_id: String,
     driver: TunnelDriver<R, Link>,
     retired: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -168,7 +169,8 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> AgentConnection<R, T> {
 
     fn accept(&self, call: Call) -> Option<AgentLink<R>> {
         let server = &self.server;
-        let call = call.route(&MethodName::CONNECT)?;
+        let refused = |status| tracing::warn!(peer = %self.peer, %status, "call refused");
+        let call = call.route(&MethodName::CONNECT).map_err(refused).ok()?;
         let metadata = call.metadata();
         let agent = match AgentMetadata::parse(
             header_values(metadata, AGENT_ID),
@@ -227,6 +229,7 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> AgentConnection<R, T> {
         );
         Some(AgentLink {
             server: Arc::clone(server),
+            peer: self.peer,
             agent_id: agent.agent_id,
             driver: TunnelDriver::new(server.runtime.clone(), tunnel, stream),
             retired: Box::pin(async move { retired.notified().await }),
@@ -244,11 +247,11 @@ impl<R: Runtime> AgentLink<R> {
         let link = self.driver.tunnel().id();
         match end {
             TunnelEnd::Finished => {
-                tracing::info!(%link, agent_id = self.agent_id, "agent disconnected");
+                tracing::info!(%link, peer = %self.peer, agent_id = self.agent_id, "agent disconnected");
                 self.driver.finish(&Status::ok());
             }
             TunnelEnd::Failed(status) => {
-                tracing::info!(%link, agent_id = self.agent_id, %status, "tunnel to an agent lost");
+                tracing::info!(%link, peer = %self.peer, agent_id = self.agent_id, %status, "tunnel to an agent lost");
                 self.driver.finish(&status);
             }
         }

@@ -284,7 +284,7 @@ async fn calls_that_are_not_served_get_the_answers_of_grpc_go() {
         let (response, _) = client
             .send_request(request.body(()).unwrap(), true)
             .unwrap();
-        assert!(server.call().await.route(&MethodName::CONNECT).is_none());
+        server.call().await.route(&MethodName::CONNECT).unwrap_err();
         let response = response.await.unwrap();
         assert_eq!(response.status(), http, "{message}");
         assert_eq!(response.headers()["content-type"], "application/grpc");

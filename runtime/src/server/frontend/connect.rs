@@ -78,6 +78,8 @@ async fn request<R: Runtime, S: FrontendSocket>(
     peer: PeerAddr,
 ) -> Option<(String, Bytes)> {
     let mut parser = RequestParser::new();
+    // Whether a request was begun on this connection: who just looks whether somebody listens is no news.
+    let mut begun = false;
     loop {
         let deadline = server.runtime.now() + server.config.request_timeout;
         let parsed = loop {
@@ -92,8 +94,17 @@ async fn request<R: Runtime, S: FrontendSocket>(
             )
             .await
             {
-                Ok(Ok(data)) if !data.is_empty() => parser.push(&data),
-                Ok(_) => return None,
+                Ok(Ok(data)) if !data.is_empty() => {
+                    begun = true;
+                    parser.push(&data);
+                }
+                Ok(end) => {
+                    if begun {
+                        let error = end.err().map(tracing::field::display);
+                        tracing::info!(%peer, error, "frontend hung up in the middle of a request");
+                    }
+                    return None;
+                }
                 Err(_) => {
                     tracing::info!(%peer, "frontend sent no complete request in time");
                     return None;
@@ -107,7 +118,9 @@ async fn request<R: Runtime, S: FrontendSocket>(
                 keep_alive,
             } => {
                 let _counted = server.metrics.http_connection();
-                tracing::info!(%peer, "frontend sent a request that asks for no tunnel");
+                let answer = String::from_utf8_lossy(status_line(&response)).into_owned();
+                tracing::info!(%peer, answer, "frontend sent a request that asks for no tunnel");
+                begun = false;
                 write(server, socket, &response).await.ok()?;
                 if !keep_alive {
                     let _ = socket.shutdown().await;
@@ -117,6 +130,12 @@ async fn request<R: Runtime, S: FrontendSocket>(
             Parsed::Incomplete => {}
         }
     }
+}
+
+/// The first line of an HTTP response.
+fn status_line(response: &[u8]) -> &[u8] {
+    let end = response.iter().position(|byte| *byte == b'\r');
+    &response[..end.unwrap_or(response.len())]
 }
 
 /// The socket while the dial is pending: read a little, so that a client that hangs up is noticed.

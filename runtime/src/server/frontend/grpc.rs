@@ -12,6 +12,7 @@ use dialback_core::wire::{Code, Decoded, Frame, Status, decode};
 use super::port::FrontendStream;
 use crate::grpc::MessageStream;
 use crate::metrics::{Counted, Segment};
+use crate::net::PeerAddr;
 use crate::runtime::Runtime;
 use crate::server::Server;
 use crate::timer::{Timer, timeout_at};
@@ -25,6 +26,7 @@ const TURNS: usize = 32;
 pub(super) async fn serve_proxy_stream<R: Runtime>(
     server: Arc<Server<R>>,
     stream: MessageStream,
+    peer: PeerAddr,
     timeout: Option<Duration>,
 ) {
     let runtime = server.runtime.clone();
@@ -42,7 +44,7 @@ pub(super) async fn serve_proxy_stream<R: Runtime>(
             }),
         None => served.await,
     };
-    task.finish(end);
+    task.finish(end, peer);
 }
 
 struct ProxyTask<R: Runtime> {
@@ -225,7 +227,7 @@ impl<R: Runtime> ProxyTask<R> {
         self.streams.iter().find(|held| held.stream_ref() == at)
     }
 
-    fn finish(mut self, end: Result<Status, Status>) {
+    fn finish(mut self, end: Result<Status, Status>, peer: PeerAddr) {
         let orderly = end.is_ok();
         self.machine.handle_end(if orderly {
             CloseReason::FrontendClosed
@@ -236,8 +238,9 @@ impl<R: Runtime> ProxyTask<R> {
         let status = match end {
             Ok(status) => status,
             Err(status) => {
-                if status.code != Code::Canceled {
-                    tracing::debug!(%status, "frontend stream failed");
+                // A reset is how clients end a call, and a lost connection is told of where it is served.
+                if !matches!(status.code, Code::Canceled | Code::Unavailable) {
+                    tracing::info!(%peer, %status, "stream of a frontend failed");
                 }
                 status
             }

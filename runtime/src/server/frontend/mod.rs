@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use self::socket::FrontendSocket;
 use super::Server;
 use super::stop::Stage;
-use crate::grpc::{MethodName, ServerConnection};
+use crate::grpc::{ConnectionError, MethodName, ServerConnection};
 use crate::listen::accept_loop;
 use crate::metrics::TlsListener;
 use crate::net::{Listener, PeerAddr, Socket, TcpOptions};
@@ -151,21 +151,27 @@ impl<R: Runtime> Server<R> {
             };
             match call {
                 None => return,
-                Some(Err(error)) => {
+                // Frontends come and go, also in the middle of things; what they do wrong is worth a word.
+                Some(Err(error @ ConnectionError::Io(_))) => {
                     return tracing::debug!(%peer, %error, "connection of a frontend ended");
                 }
-                Some(Ok(call)) => {
-                    if let Some(call) = call.route(&MethodName::PROXY) {
+                Some(Err(error)) => {
+                    return tracing::info!(%peer, %error, "connection of a frontend ended");
+                }
+                Some(Ok(call)) => match call.route(&MethodName::PROXY) {
+                    Err(status) => tracing::info!(%peer, %status, "call refused"),
+                    Ok(call) => {
                         let server = Arc::clone(self);
                         self.runtime.spawn(async move {
                             let _served = server.stop.frontend();
                             let _counted = server.metrics.call("Proxy");
                             let timeout = call.timeout();
                             let stream = call.accept_lazily(HeaderMap::new());
-                            grpc::serve_proxy_stream(Arc::clone(&server), stream, timeout).await;
+                            grpc::serve_proxy_stream(Arc::clone(&server), stream, peer, timeout)
+                                .await;
                         });
                     }
-                }
+                },
             }
         }
     }

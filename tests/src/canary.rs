@@ -1,0 +1,77 @@
+//! The rest of the traffic, which goes on whatever one peer does.
+
+use tokio::net::UnixStream;
+
+use dialback_core::ConnectId;
+use dialback_runtime::server::FrontendMode;
+
+use crate::endpoint::Endpoint;
+use crate::frontend::{GrpcFrontend, connect, exchange};
+use crate::pair::{Pair, PairOptions};
+
+/// What a played agent says about itself so that dials to [`PLAYED`] are its own.
+pub const PLAYED_IDENTIFIERS: &str = "host=played.test";
+/// A destination that only a played agent with [`PLAYED_IDENTIFIERS`] is chosen for.
+pub const PLAYED: &str = "played.test:1";
+
+/// A pair with one well-behaved agent, a stream that is open all the time, and an endpoint for new ones.
+pub struct Canary {
+    pub pair: Pair,
+    pub echo: Endpoint,
+    open: Open,
+}
+
+enum Open {
+    Connect(UnixStream),
+    Grpc(Box<GrpcFrontend>, ConnectId),
+}
+
+impl Canary {
+    /// The real agent serves every destination but [`PLAYED`].
+    pub async fn start(mut options: PairOptions) -> Self {
+        options.server.strategies = "destHost,defaultRoute";
+        options.agent.identifiers = "default-route=true".to_owned();
+        let mode = options.server.mode;
+        let pair = Pair::start(options).await;
+        let echo = Endpoint::echo().await;
+        let address = echo.address.to_string();
+        let open = match mode {
+            FrontendMode::HttpConnect => {
+                Open::Connect(connect(&pair.socket(), &address).await.unwrap())
+            }
+            FrontendMode::Grpc => {
+                let mut frontend = GrpcFrontend::start(&pair.socket()).await;
+                let connection = frontend.dial(&address).await.unwrap();
+                Open::Grpc(Box::new(frontend), connection)
+            }
+        };
+        Self { pair, echo, open }
+    }
+
+    /// The open stream carries bytes, and a new one too; nothing else is left at either end.
+    pub async fn sings(&mut self) {
+        let address = self.echo.address.to_string();
+        match &mut self.open {
+            Open::Connect(stream) => {
+                exchange(stream, b"still here").await;
+                let mut fresh = connect(&self.pair.socket(), &address).await.unwrap();
+                exchange(&mut fresh, b"me too").await;
+            }
+            Open::Grpc(frontend, connection) => {
+                frontend.exchange(*connection, b"still here").await;
+                let mut fresh = GrpcFrontend::start(&self.pair.socket()).await;
+                let connection = fresh.dial(&address).await.unwrap();
+                fresh.exchange(connection, b"me too").await;
+                fresh.close(connection).await;
+            }
+        }
+        self.pair.server.streams(1).await;
+        self.pair.agents[0].streams(1).await;
+    }
+
+    /// Ends everything in order.
+    pub async fn end(self) {
+        drop(self.open);
+        self.pair.end().await;
+    }
+}
