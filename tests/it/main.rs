@@ -6,6 +6,7 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod bad_input;
 mod connect;
 mod connect_answers;
 mod fleet;

@@ -50,6 +50,11 @@ impl Canary {
 
     /// The open stream carries bytes, and a new one too; nothing else is left at either end.
     pub async fn sings(&mut self) {
+        self.sings_with(1).await;
+    }
+
+    /// As [`Canary::sings`], with `streams` at the server, the open one among them.
+    pub async fn sings_with(&mut self, streams: usize) {
         let address = self.echo.address.to_string();
         match &mut self.open {
             Open::Connect(stream) => {
@@ -65,7 +70,7 @@ impl Canary {
                 fresh.close(connection).await;
             }
         }
-        self.pair.server.streams(1).await;
+        self.pair.server.streams(streams).await;
         self.pair.agents[0].streams(1).await;
     }
 

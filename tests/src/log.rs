@@ -9,6 +9,9 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use crate::wait::eventually;
 
+/// How many lines of a log are shown when a test fails.
+const SHOWN: usize = 200;
+
 /// The events of one test, from DEBUG up. Clones share it.
 #[derive(Clone, Default)]
 pub struct Log {
@@ -72,7 +75,11 @@ impl Log {
 
 impl fmt::Display for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in self.lines().iter() {
+        let lines = self.lines();
+        if lines.len() > SHOWN {
+            writeln!(f, "{} lines before", lines.len() - SHOWN)?;
+        }
+        for line in &lines[lines.len().saturating_sub(SHOWN)..] {
             writeln!(f, "{:5} {}", line.level, line.text)?;
         }
         Ok(())

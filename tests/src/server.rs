@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use dialback_core::server::Strategies;
+use dialback_runtime::listen::bind_tcp;
 use dialback_runtime::metrics::ServerMetrics;
 use dialback_runtime::server::{FrontendMode, Server, ServerConfig, Stopped};
 use dialback_runtime::{Listener, Runtime};
@@ -70,7 +71,10 @@ impl RunningServer {
         let strategies: Strategies = options.strategies.parse().unwrap();
         let metrics = Arc::new(ServerMetrics::default());
         let server = Server::new(runtime.clone(), config, strategies, metrics);
-        let listen = || runtime.listen_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listen = || {
+            let listener = bind_tcp("127.0.0.1", 0).unwrap();
+            runtime.tcp_listener(listener).unwrap()
+        };
         let (agents, tcp, tls) = (listen(), listen(), listen());
         let (agent_address, tcp_address, tls_address) = (
             agents.local_addr().unwrap(),

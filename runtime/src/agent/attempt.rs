@@ -55,6 +55,8 @@ pub(super) enum AttemptError {
     Alpn,
     #[error(transparent)]
     Connection(#[from] ConnectionError),
+    #[error("server closed the HTTP/2 connection before it answered")]
+    Closed,
     /// The server's own words, which the reference hides behind a missing header.
     #[error("server refused the connection: {0}")]
     Refused(#[from] Status),
@@ -104,9 +106,11 @@ impl<R: Runtime> Agent<R> {
                     }
                     Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(Err(error.into())),
                 },
-                Poll::Ready(Ok(())) | Poll::Pending => {
-                    stream.poll_response_headers(cx).map_err(AttemptError::from)
-                }
+                Poll::Ready(Ok(())) => match stream.poll_response_headers(cx) {
+                    Poll::Ready(headers) => Poll::Ready(headers.map_err(AttemptError::from)),
+                    Poll::Pending => Poll::Ready(Err(AttemptError::Closed)),
+                },
+                Poll::Pending => stream.poll_response_headers(cx).map_err(AttemptError::from),
             }
         })
         .await?;

@@ -1,5 +1,6 @@
 //! Drives one tunnel's packets between its gRPC stream and its machine.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -207,14 +208,24 @@ impl<R: Runtime, M: Machine> TunnelDriver<R, M> {
         if !timers {
             return;
         }
-        let (runtime, tunnel) = (self.runtime.clone(), Arc::clone(&self.tunnel));
-        self.runtime.spawn(async move {
-            while let Some(at) = tunnel.with(|machine| machine.poll_timeout()) {
-                runtime.sleep_until(at).await;
-                let now = runtime.now();
-                tunnel.with(|machine| machine.handle_timeout(now));
+        let tunnel = Arc::clone(&self.tunnel);
+        let mut timer = Timer::new(self.runtime.clone());
+        self.runtime.spawn(poll_fn(move |cx| {
+            loop {
+                let deadline = tunnel.with(|machine| machine.poll_timeout());
+                if deadline.is_none() {
+                    return Poll::Ready(());
+                }
+                timer.set(deadline);
+                match timer.poll(cx) {
+                    Poll::Ready(now) => tunnel.with(|machine| machine.handle_timeout(now)),
+                    Poll::Pending if tunnel.park_timers(cx.waker(), deadline) => {
+                        return Poll::Pending;
+                    }
+                    Poll::Pending => {}
+                }
             }
-        });
+        }));
     }
 }
 

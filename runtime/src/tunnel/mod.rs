@@ -117,6 +117,8 @@ struct Parked {
     not_reading: bool,
     /// The deadline that the driver's timer is set to.
     armed: Option<Instant>,
+    /// The tunnel is down: only its deadlines are waited for, and that there is none is news.
+    last_timers: bool,
 }
 
 impl<M: Machine> fmt::Debug for Tunnel<M> {
@@ -209,18 +211,25 @@ impl<M: Machine> Tunnel<M> {
         not_reading: bool,
         armed: Option<Instant>,
     ) -> bool {
-        let mut inner = self.lock();
-        let parked = Parked {
+        self.lock().park(Parked {
             waker: waker.clone(),
             blocked,
             not_reading,
             armed,
-        };
-        if parked.is_due(&inner.machine) {
-            return false;
-        }
-        inner.driver = Some(parked);
-        true
+            last_timers: false,
+        })
+    }
+
+    /// As [`Tunnel::park`], for what is left of a tunnel that is down: woken when a deadline comes before
+    /// `armed`, and when none is left.
+    fn park_timers(&self, waker: &Waker, armed: Option<Instant>) -> bool {
+        self.lock().park(Parked {
+            waker: waker.clone(),
+            blocked: true,
+            not_reading: false,
+            armed,
+            last_timers: true,
+        })
     }
 
     fn deliver(self: &Arc<Self>, aftermath: Aftermath<M::Event>) {
@@ -238,7 +247,7 @@ impl Parked {
         let earlier = match (machine.poll_timeout(), self.armed) {
             (Some(at), Some(armed)) => at < armed,
             (Some(_), None) => true,
-            (None, _) => false,
+            (None, _) => self.last_timers,
         };
         earlier
             || (!self.blocked && machine.has_transmit())
@@ -247,6 +256,15 @@ impl Parked {
 }
 
 impl<M: Machine> Inner<M> {
+    /// `false` when there is a reason not to sleep already.
+    fn park(&mut self, parked: Parked) -> bool {
+        if parked.is_due(&self.machine) {
+            return false;
+        }
+        self.driver = Some(parked);
+        true
+    }
+
     fn drain(&mut self) -> Aftermath<M::Event> {
         let mut wakers = Vec::new();
         while let Some(stream) = self.machine.poll_wake() {
