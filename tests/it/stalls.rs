@@ -1,14 +1,17 @@
 //! One stream that nobody reads stalls only itself.
 
+use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dialback_tests::endpoint::{Endpoint, pattern};
-use dialback_tests::frontend::{connect, exchange};
+use dialback_tests::frontend::{connect, connect_tcp, exchange};
 use dialback_tests::pair::{Pair, PairOptions};
 use dialback_tests::run::run;
 use dialback_tests::wait::{PATIENCE, within};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::sync::Notify;
 
 const DOWNLOAD: usize = 64 << 20;
 
@@ -23,7 +26,7 @@ async fn others_go_on(pair: &Pair, echo: &Endpoint, open: &mut UnixStream) {
 }
 
 /// Writes until nothing more is taken, as long as it takes for everything on the way to be full.
-async fn fill(stream: &mut UnixStream) {
+async fn fill<S: AsyncWrite + Unpin>(stream: &mut S) {
     let chunk = pattern(1 << 20);
     let quiet = Duration::from_millis(300);
     while let Ok(written) = tokio::time::timeout(quiet, stream.write(&chunk)).await {
@@ -70,6 +73,34 @@ fn an_endpoint_that_reads_nothing_stalls_only_itself() {
         drop(stalled);
         pair.end().await;
     });
+}
+
+/// The agent's write meets the reset first, and a read finds no more than an end then.
+#[test]
+fn a_reset_while_the_endpoint_is_written_to_is_no_orderly_end() {
+    for plain in [false, true] {
+        run(async |_| {
+            let pair = Pair::start(PairOptions::default().plain(plain)).await;
+            let enough = Arc::new(Notify::new());
+            let waiting = Arc::clone(&enough);
+            let endpoint = Endpoint::start(move |socket| {
+                let waiting = Arc::clone(&waiting);
+                async move {
+                    waiting.notified().await;
+                    socket.set_zero_linger().unwrap();
+                }
+            })
+            .await;
+            let address = endpoint.address.to_string();
+            let mut stream = connect_tcp(pair.server.tcp, &address).await.unwrap();
+            fill(&mut stream).await;
+            enough.notify_one();
+            let end = within("the end", stream.read_u8()).await.unwrap_err();
+            assert_eq!(end.kind(), ErrorKind::ConnectionReset);
+            drop(stream);
+            pair.end().await;
+        });
+    }
 }
 
 /// Towards a plain peer there is no signal for one stream: the reader that takes nothing is given up in the end,
