@@ -428,24 +428,11 @@ impl Link {
     ///
     /// A reader that pauses may let CLOSE_RSP wait as long as it is there: the server says when it is not.
     fn close(&mut self, now: Instant, id: StreamId, reason: CloseReason, error: String) {
-        let Some(stream) = self.mux.stream_mut(id) else {
-            return;
-        };
-        if !matches!(stream.state.phase, Phase::Open) {
-            return;
+        if let connect_id @ Some(_) = self.begin_closing(now, id, reason) {
+            self.mux
+                .finish(id, Packet::CloseResponse { connect_id, error });
+            self.mux.wake(id);
         }
-        stream.state.phase = Phase::Closing;
-        let connect_id = stream.connect_id();
-        let lived = now - stream.state.opened;
-        self.mux
-            .finish(id, Packet::CloseResponse { connect_id, error });
-        self.events.push_back(LinkEvent::Closed {
-            stream: id,
-            connect_id,
-            lived,
-            reason,
-        });
-        self.mux.wake(id);
     }
 
     /// Ends a stream at once: queues are dropped, the server is told, the endpoint sees a reset.
@@ -473,19 +460,32 @@ impl Link {
             return;
         };
         stream.state.cut = true;
-        if matches!(stream.state.phase, Phase::Open) {
-            stream.state.phase = Phase::Closing;
-            let lived = now - stream.state.opened;
-            let connect_id = stream.connect_id();
-            self.events.push_back(LinkEvent::Closed {
-                stream: id,
-                connect_id,
-                lived,
-                reason,
-            });
-        }
+        self.begin_closing(now, id, reason);
         self.mux.wake(id);
         self.remove_if_done(id);
+    }
+
+    /// An open stream is closing from now on, which is told; its connection id, `None` for any other stream.
+    fn begin_closing(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        reason: CloseReason,
+    ) -> Option<ConnectId> {
+        let stream = self.mux.stream_mut(id)?;
+        if !matches!(stream.state.phase, Phase::Open) {
+            return None;
+        }
+        stream.state.phase = Phase::Closing;
+        let connect_id = stream.connect_id();
+        let lived = now - stream.state.opened;
+        self.events.push_back(LinkEvent::Closed {
+            stream: id,
+            connect_id,
+            lived,
+            reason,
+        });
+        connect_id
     }
 
     fn remove_if_done(&mut self, id: StreamId) {
