@@ -1,6 +1,7 @@
 //! Listening sockets, with the reference's words when there is none.
 
 use dialback_runtime::Runtime;
+use dialback_runtime::http::{HttpLimits, Routes, serve_http};
 use dialback_runtime::listen::{ListenError, bind_tcp};
 use dialback_runtime::tls::TlsError;
 use dialback_tokio::TokioRuntime;
@@ -22,6 +23,11 @@ pub(crate) fn bind(
     };
     let listener = bind_tcp(&address.host, address.port).map_err(failed)?;
     Ok(runtime.tcp_listener(listener)?)
+}
+
+/// Answers HTTP requests until the task is dropped.
+pub(crate) async fn answer(runtime: TokioRuntime, listener: TcpListener, routes: impl Routes) {
+    serve_http(&runtime, &listener, &HttpLimits::default(), routes).await;
 }
 
 /// Why a listener could not be set up, in the reference's words.

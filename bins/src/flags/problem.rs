@@ -70,8 +70,13 @@ impl Check {
 
     pub(super) fn warn_if(&mut self, condition: bool, warning: impl FnOnce() -> String) {
         if condition {
-            self.warnings.push(warning());
+            self.warn(warning());
         }
+    }
+
+    /// Notes something that is legal, and that the operator should know of.
+    pub(super) fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
     }
 
     /// The value, or its default after noting what is wrong with it.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use dialback_runtime::agent::Agent;
-use dialback_runtime::http::{HttpLimits, Routes, agent_admin, agent_health, serve_http};
+use dialback_runtime::http::{agent_admin, agent_health};
 use dialback_tokio::TokioRuntime;
 use tokio::task::JoinSet;
 
-use crate::daemon::listener::TcpListener;
+use crate::daemon::listener::{TcpListener, answer};
 use crate::flags::AgentOptions;
 
 /// Serves both until the tasks are dropped.
@@ -30,8 +30,4 @@ pub(super) fn serve(
         admin,
         agent_admin(options.health.port, options.profiling),
     ));
-}
-
-async fn answer(runtime: TokioRuntime, listener: TcpListener, routes: impl Routes) {
-    serve_http(&runtime, &listener, &HttpLimits::default(), routes).await;
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use dialback_runtime::http::{HttpLimits, Routes, serve_http, server_admin, server_health};
+use dialback_runtime::http::{server_admin, server_health};
 use dialback_runtime::server::Server;
 use dialback_tokio::TokioRuntime;
 use tokio::task::JoinSet;
 
-use crate::daemon::listener::TcpListener;
+use crate::daemon::listener::{TcpListener, answer};
 
 /// Serves both until the tasks are dropped.
 pub(super) fn serve(
@@ -27,8 +27,4 @@ pub(super) fn serve(
         admin,
         server_admin(registry, profiling),
     ));
-}
-
-async fn answer(runtime: TokioRuntime, listener: TcpListener, routes: impl Routes) {
-    serve_http(&runtime, &listener, &HttpLimits::default(), routes).await;
 }

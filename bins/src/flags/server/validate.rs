@@ -49,7 +49,7 @@ impl ServerFlags {
         let tls = TlsPolicy::parse(&self.tls_min_version, &self.cipher_suites);
         let (tls, tls_warnings) = check.value(tls);
         for warning in tls_warnings {
-            check.warn_if(true, || warning.to_string());
+            check.warn(warning.to_string());
         }
         if self.enable_lease_controller {
             check_labels(&mut check, &self.lease_label);
