@@ -73,23 +73,8 @@ impl<R: Runtime> Server<R> {
             tracing::debug!(%peer, %error, "socket options of an agent's connection");
         }
         let deadline = self.runtime.now() + self.config.handshake_timeout;
-        let accepted =
-            crate::timer::timeout_at(&self.runtime, deadline, acceptor.accept(socket)).await;
-        let tls = match accepted {
-            Ok(Ok(tls)) => tls,
-            Ok(Err(error)) => {
-                let failure = HandshakeFailure::of(&error);
-                self.metrics
-                    .tls_handshake_failed(TlsListener::Agent, failure);
-                return tracing::warn!(%peer, %error, "TLS handshake with an agent failed");
-            }
-            Err(_) => {
-                let failure = HandshakeFailure::TimedOut;
-                self.metrics
-                    .tls_handshake_failed(TlsListener::Agent, failure);
-                return tracing::warn!(%peer, "TLS handshake with an agent took too long");
-            }
-        };
+        let accepted = self.accept_tls(TlsListener::Agent, &acceptor, socket, peer, deadline);
+        let Some(tls) = accepted.await else { return };
         if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
             let failure = HandshakeFailure::Alpn;
             self.metrics

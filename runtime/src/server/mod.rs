@@ -3,6 +3,7 @@
 mod agents;
 mod config;
 mod frontend;
+mod handshake;
 mod observer;
 mod stop;
 

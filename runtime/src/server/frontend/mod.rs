@@ -19,8 +19,6 @@ use crate::listen::accept_loop;
 use crate::metrics::TlsListener;
 use crate::net::{Listener, PeerAddr, Socket, TcpOptions};
 use crate::runtime::Runtime;
-use crate::timer::timeout_at;
-use crate::tls::HandshakeFailure;
 
 /// What a frontend listener speaks; one protocol a listener, as in the reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,27 +77,13 @@ impl<R: Runtime> Server<R> {
             return self.serve_frontend(socket, peer, mode).await;
         };
         let deadline = self.runtime.now() + self.config.handshake_timeout;
-        match timeout_at(&self.runtime, deadline, acceptor.accept(socket)).await {
-            Ok(Ok(tls)) => {
-                if mode == FrontendMode::Grpc && tls.get_ref().1.alpn_protocol() != Some(b"h2") {
-                    return tracing::warn!(%peer, "frontend did not negotiate HTTP/2 (ALPN h2)");
-                }
-                // The TLS state is big and lives as long as the connection: not on every task's stack.
-                Box::pin(self.serve_frontend(tls, peer, mode)).await;
-            }
-            Ok(Err(error)) => {
-                let failure = HandshakeFailure::of(&error);
-                self.metrics
-                    .tls_handshake_failed(TlsListener::Frontend, failure);
-                tracing::warn!(%peer, %error, "TLS handshake with a frontend failed");
-            }
-            Err(_) => {
-                let failure = HandshakeFailure::TimedOut;
-                self.metrics
-                    .tls_handshake_failed(TlsListener::Frontend, failure);
-                tracing::warn!(%peer, "TLS handshake with a frontend took too long");
-            }
+        let accepted = self.accept_tls(TlsListener::Frontend, &acceptor, socket, peer, deadline);
+        let Some(tls) = accepted.await else { return };
+        if mode == FrontendMode::Grpc && tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return tracing::warn!(%peer, "frontend did not negotiate HTTP/2 (ALPN h2)");
         }
+        // The TLS state is big and lives as long as the connection: not on every task's stack.
+        Box::pin(self.serve_frontend(tls, peer, mode)).await;
     }
 
     async fn serve_frontend<S: FrontendSocket>(
