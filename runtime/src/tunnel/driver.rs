@@ -83,9 +83,6 @@ impl<R: Runtime, M: Machine> TunnelDriver<R, M> {
             return Poll::Ready(TunnelEnd::Finished);
         }
         for _ in 0..TURNS {
-            if let Poll::Ready(now) = self.timer.poll(cx) {
-                self.tunnel.with(|machine| machine.handle_timeout(now));
-            }
             let received = match self.receive(cx) {
                 Poll::Ready(Received::Some) => true,
                 Poll::Ready(Received::End(end)) => return Poll::Ready(self.end(end)),
@@ -98,19 +95,15 @@ impl<R: Runtime, M: Machine> TunnelDriver<R, M> {
                 }
                 Poll::Pending => true,
             };
-            if received {
-                continue;
-            }
             let (deadline, wants_read) = self
                 .tunnel
                 .with(|machine| (machine.poll_timeout(), machine.wants_read()));
             self.timer.set(deadline);
-            if self.timer.poll(cx).is_ready() {
-                let now = self.runtime.now();
+            if let Poll::Ready(now) = self.timer.poll(cx) {
                 self.tunnel.with(|machine| machine.handle_timeout(now));
                 continue;
             }
-            if self.tunnel.park(cx.waker(), blocked, !wants_read, deadline) {
+            if !received && self.tunnel.park(cx.waker(), blocked, !wants_read, deadline) {
                 return Poll::Pending;
             }
         }
