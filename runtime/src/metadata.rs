@@ -1,5 +1,6 @@
 //! HTTP/2 headers as the core's metadata: the core does not know the `http` crate.
 
+use http::header::InvalidHeaderValue;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// All values of a header, in order.
@@ -10,12 +11,22 @@ pub(crate) fn header_values<'a>(
     headers.get_all(name).iter().map(HeaderValue::as_bytes)
 }
 
+/// Sets a header.
+///
+/// # Errors
+/// No header can carry the value.
+pub(crate) fn set(
+    headers: &mut HeaderMap,
+    name: &'static str,
+    value: &str,
+) -> Result<(), InvalidHeaderValue> {
+    headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value)?);
+    Ok(())
+}
+
 /// Sets a header; a value that no header can carry is left out.
 pub(crate) fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    match HeaderValue::from_str(value) {
-        Ok(value) => {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-        Err(_) => tracing::warn!(name, value, "not sent: no header can carry the value"),
+    if set(headers, name, value).is_err() {
+        tracing::warn!(name, value, "not sent: no header can carry the value");
     }
 }

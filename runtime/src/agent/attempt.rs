@@ -22,7 +22,7 @@ use crate::dial::{ProxyDialError, dial_server};
 use crate::grpc::{
     Caller, ClientConfig, ClientConnection, ConnectionError, MessageStream, MethodName,
 };
-use crate::metadata::header_values;
+use crate::metadata::{header_values, set};
 use crate::net::{Socket, TcpOptions};
 use crate::runtime::Runtime;
 
@@ -98,19 +98,17 @@ impl<R: Runtime> Agent<R> {
             if let Poll::Ready(headers) = stream.poll_response_headers(cx) {
                 return Poll::Ready(headers.map_err(AttemptError::from));
             }
-            match connection.poll_closed(cx) {
-                Poll::Ready(Err(error)) => match stream.poll_response_headers(cx) {
-                    Poll::Ready(Ok(headers)) => Poll::Ready(Ok(headers)),
-                    Poll::Ready(Err(status)) if !matches!(error, ConnectionError::Io(_)) => {
-                        Poll::Ready(Err(status.into()))
-                    }
-                    Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(Err(error.into())),
-                },
-                Poll::Ready(Ok(())) => match stream.poll_response_headers(cx) {
-                    Poll::Ready(headers) => Poll::Ready(headers.map_err(AttemptError::from)),
-                    Poll::Pending => Poll::Ready(Err(AttemptError::Closed)),
-                },
-                Poll::Pending => stream.poll_response_headers(cx).map_err(AttemptError::from),
+            let closed = connection.poll_closed(cx);
+            match (stream.poll_response_headers(cx), closed) {
+                (Poll::Ready(Err(_)) | Poll::Pending, Poll::Ready(Err(error)))
+                    if matches!(error, ConnectionError::Io(_)) =>
+                {
+                    Poll::Ready(Err(error.into()))
+                }
+                (Poll::Ready(headers), _) => Poll::Ready(headers.map_err(AttemptError::from)),
+                (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(error.into())),
+                (Poll::Pending, Poll::Ready(Ok(()))) => Poll::Ready(Err(AttemptError::Closed)),
+                (Poll::Pending, Poll::Pending) => Poll::Pending,
             }
         })
         .await?;
@@ -179,10 +177,8 @@ fn read_token(path: &std::path::Path) -> io::Result<String> {
 }
 
 fn put(metadata: &mut HeaderMap, name: &'static str, value: &str) -> Result<(), AttemptError> {
-    let header = HeaderValue::from_str(value).map_err(|_| AttemptError::Header {
+    set(metadata, name, value).map_err(|_| AttemptError::Header {
         name,
         value: value.to_owned(),
-    })?;
-    metadata.insert(HeaderName::from_static(name), header);
-    Ok(())
+    })
 }

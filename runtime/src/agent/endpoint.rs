@@ -101,7 +101,7 @@ impl<R: Runtime> Port for EndpointStream<R> {
             .with(|link| link.wants_endpoint_data(self.stream))
     }
 
-    fn push(&mut self, data: Bytes) {
+    fn push(&self, data: Bytes) {
         self.tunnel
             .with(|link| link.handle_endpoint_data(self.stream, data));
     }

@@ -23,7 +23,7 @@ pub(crate) trait Port {
     fn wants_data(&self) -> bool;
 
     /// Bytes read from the socket.
-    fn push(&mut self, data: Bytes);
+    fn push(&self, data: Bytes);
 
     /// What is to happen with the socket next; on `None` the task is woken when that changes.
     fn next(&mut self, cx: &Context<'_>) -> Option<PortOutput>;

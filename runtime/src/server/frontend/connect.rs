@@ -17,7 +17,7 @@ use crate::net::PeerAddr;
 use crate::runtime::Runtime;
 use crate::server::Server;
 use crate::timer::timeout_at;
-use crate::tunnel::{Pump, PumpEnd, poll_read};
+use crate::tunnel::{Port, Pump, PumpEnd, poll_read};
 
 /// What a client may send before the answer to its dial; its socket is not read beyond that.
 const MAX_EARLY_BYTES: usize = 64 * 1024;

@@ -16,6 +16,7 @@ use crate::net::PeerAddr;
 use crate::runtime::Runtime;
 use crate::server::Server;
 use crate::timer::{Timer, timeout_at};
+use crate::tunnel::Port;
 
 /// Turns after which a busy frontend lets other tasks run.
 const TURNS: usize = 32;

@@ -52,16 +52,6 @@ impl<R: Runtime> FrontendStream<R> {
             .with_stream(cx, self.stream, |link| link.poll_stream(now, self.stream))
     }
 
-    pub(super) fn wants_data(&self) -> bool {
-        self.tunnel
-            .with(|link| link.wants_frontend_data(self.stream))
-    }
-
-    pub(super) fn push(&self, data: Bytes) {
-        self.tunnel
-            .with(|link| link.handle_frontend_data(self.stream, data));
-    }
-
     /// The frontend closes and waits for the end.
     pub(super) fn close(&self, reason: CloseReason) {
         let now = self.runtime.now();
@@ -86,11 +76,13 @@ impl<R: Runtime> Drop for FrontendStream<R> {
 
 impl<R: Runtime> Port for FrontendStream<R> {
     fn wants_data(&self) -> bool {
-        Self::wants_data(self)
+        self.tunnel
+            .with(|link| link.wants_frontend_data(self.stream))
     }
 
-    fn push(&mut self, data: Bytes) {
-        Self::push(self, data);
+    fn push(&self, data: Bytes) {
+        self.tunnel
+            .with(|link| link.handle_frontend_data(self.stream, data));
     }
 
     fn next(&mut self, cx: &Context<'_>) -> Option<PortOutput> {
