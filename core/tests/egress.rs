@@ -17,9 +17,8 @@ fn exists(file: &str) -> bool {
 }
 
 fn verdict(text: &str) -> String {
-    let config = match EgressSelectorConfiguration::parse(text) {
-        Ok(config) => config,
-        Err(_) => return "refused by the decoder".to_owned(),
+    let Ok(config) = EgressSelectorConfiguration::parse(text) else {
+        return "refused by the decoder".to_owned();
     };
     match config.validate(exists) {
         Ok(()) => "accepted".to_owned(),
