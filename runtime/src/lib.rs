@@ -11,6 +11,7 @@ mod net;
 mod percent;
 mod runtime;
 pub mod server;
+mod signal;
 mod system_error;
 mod timer;
 pub mod tls;
@@ -18,4 +19,5 @@ mod tunnel;
 
 pub use net::{Listener, PeerAddr, Socket, TcpOptions, reset_on_close};
 pub use runtime::{Runtime, Sleep, Task};
+pub use signal::Signal;
 pub use timer::{Elapsed, Timer, timeout_at};
