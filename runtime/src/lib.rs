@@ -1,6 +1,7 @@
 //! The async driver of `dialback-core`, written once against the [`Runtime`] trait.
 
 pub mod agent;
+pub mod connectivity;
 pub mod dial;
 pub mod grpc;
 pub mod http;
