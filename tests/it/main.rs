@@ -10,6 +10,7 @@ mod bad_input;
 mod connect;
 mod connect_answers;
 mod connectivity;
+mod contract;
 mod fleet;
 mod grpc;
 mod idle;
