@@ -10,7 +10,7 @@ use crate::log::Log;
 use crate::observed::Observed;
 use crate::pair::{Pair, PairOptions};
 use crate::pki::Pki;
-use crate::run::run;
+use crate::run::run_with;
 use crate::server::{RunningServer, ServerOptions};
 use crate::task::Task;
 use crate::wait::{eventually, within};
@@ -22,12 +22,16 @@ pub struct World<R> {
     pub log: Log,
 }
 
-/// Runs a test of `runtime`; afterwards every task on it must end, and no error may have been logged.
+/// Runs a test on the runtime that `start` starts, hands over, and ends when that returns; before that every task
+/// on it must end, and no error may have been logged.
 ///
 /// # Panics
 /// When the test does, or leaves something behind.
-pub fn run_on<R: Runtime>(runtime: R, test: impl AsyncFnOnce(&World<R>)) {
-    run(async |log| {
+pub fn run_on<R: Runtime>(
+    start: impl FnOnce(Box<dyn FnOnce(R) + '_>),
+    test: impl AsyncFnOnce(&World<R>),
+) {
+    run_with(start, async |runtime, log| {
         let runtime = Observed::new(runtime, log.dispatch());
         let world = World { runtime, log };
         test(&world).await;

@@ -43,6 +43,7 @@ pub(super) async fn everything_before_the_endpoints_end_is_delivered<R: Runtime>
     }
 }
 
+/// The reference throws away what its agent has not written yet when the frontend closes.
 pub(super) async fn everything_before_the_frontends_end_is_delivered<R: Runtime>(world: &World<R>) {
     for (mode, plain) in KINDS {
         let pair = world

@@ -13,6 +13,7 @@ mod stop;
 mod tls;
 
 use dialback_runtime::server::FrontendMode;
+use dialback_tests::world::run_on;
 
 /// What frontends speak, and whether the two halves speak plain Konnectivity with each other.
 const KINDS: [(FrontendMode, bool); 4] = [
@@ -74,7 +75,7 @@ macro_rules! contract {
     ($start:ident: $($module:ident::$case:ident,)+) => {$(
         #[test]
         fn $case() {
-            runtimes::$start(|runtime| dialback_tests::world::run_on(runtime, $module::$case));
+            run_on(runtimes::$start, $module::$case);
         }
     )+};
 }

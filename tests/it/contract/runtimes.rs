@@ -8,9 +8,12 @@ use dialback_runtime::Task;
 use dialback_smol::{SmolRuntime, Spawn};
 use dialback_tokio::TokioRuntime;
 
+/// What a runtime is started for.
+type Test<'a, R> = Box<dyn FnOnce(R) + 'a>;
+
 const THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
-pub(super) fn tokio(test: impl FnOnce(TokioRuntime)) {
+pub(super) fn tokio(test: Test<'_, TokioRuntime>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS.get())
         .enable_all()
@@ -19,13 +22,13 @@ pub(super) fn tokio(test: impl FnOnce(TokioRuntime)) {
     test(TokioRuntime::new(runtime.handle().clone()));
 }
 
-pub(super) fn smol(test: impl FnOnce(SmolRuntime)) {
+pub(super) fn smol(test: Test<'_, SmolRuntime>) {
     SmolRuntime::run(THREADS, async |runtime| test(runtime)).unwrap();
 }
 
 /// The adapter of smol, its tasks on the executor of async-std. That crate is discontinued (RUSTSEC-2025-0052):
 /// this shows that applications which still have it can embed Dialback, and that `Spawn` is all it takes.
-pub(super) fn async_std(test: impl FnOnce(SmolRuntime<AsyncStd>)) {
+pub(super) fn async_std(test: Test<'_, SmolRuntime<AsyncStd>>) {
     test(SmolRuntime::on(AsyncStd));
 }
 
