@@ -35,7 +35,12 @@ fn taken(more: &[&str]) -> AgentOptions {
 #[test]
 fn the_flags_are_the_references_and_ours() {
     let mut names: BTreeSet<&str> = agent_flags().flags.iter().map(|flag| flag.name).collect();
-    for ours in ["version", "logging-format", "slow-stream-timeout"] {
+    for ours in [
+        "version",
+        "runtime",
+        "logging-format",
+        "slow-stream-timeout",
+    ] {
         assert!(names.remove(ours), "{ours}");
     }
     assert_eq!(names.len(), 29 + 15 + 1, "{names:?}");

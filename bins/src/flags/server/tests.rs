@@ -66,7 +66,12 @@ fn taken(answer: Result<Validated<ServerOptions>, Vec<String>>) -> ServerOptions
 #[test]
 fn the_flags_are_the_references_and_ours() {
     let mut names: BTreeSet<&str> = server_flags().flags.iter().map(|flag| flag.name).collect();
-    for ours in ["version", "logging-format", "slow-stream-timeout"] {
+    for ours in [
+        "version",
+        "runtime",
+        "logging-format",
+        "slow-stream-timeout",
+    ] {
         assert!(names.remove(ours), "{ours}");
     }
     // Its own, those of klog, and help.
