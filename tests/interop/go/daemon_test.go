@@ -31,6 +31,11 @@ type daemon struct {
 // startDaemon runs a program of DIALBACK_BIN_DIR and waits for its /healthz at health.
 func startDaemon(t testing.TB, name, health string, arguments ...string) *daemon {
 	t.Helper()
+	// What it runs on, if not its default: DIALBACK_PROXY_SERVER_RUNTIME and DIALBACK_PROXY_AGENT_RUNTIME.
+	variable := "DIALBACK_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "_RUNTIME"
+	if runtime := os.Getenv(variable); runtime != "" {
+		arguments = append(arguments, "--runtime="+runtime)
+	}
 	d := &daemon{name: name, health: health, exited: make(chan struct{})}
 	d.cmd = exec.Command(filepath.Join(binaries(t), name), arguments...)
 	d.cmd.Stdout, d.cmd.Stderr = &d.log, &d.log
