@@ -63,6 +63,11 @@ fn web() -> SocketAddr {
     })
 }
 
+/// Where nobody listens: only the daemons of `pair` use its address, and not this port.
+fn closed(pair: &Pair) -> SocketAddr {
+    pair.site.at(9).into()
+}
+
 /// The flags that lead through `pair`.
 fn through(pair: &Pair, front: Front) -> Vec<String> {
     let mode = match front {
@@ -190,9 +195,7 @@ fn dial_connects_its_input_and_output() {
 fn dial_says_by_its_exit_code_whose_fault_it_was() {
     let pair = Pair::start(Front::GrpcUnix, &[]);
     let flags = through(&pair, Front::GrpcUnix);
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = closed.local_addr().unwrap().to_string();
-    drop(closed);
+    let address = closed(&pair).to_string();
     let refused = run("dial", &flags, &[&address], b"");
     assert_eq!(refused.status.code(), Some(3), "{}", told(&refused));
     assert!(told(&refused).contains("connect: connection refused"));
@@ -302,10 +305,7 @@ fn socks5_clients_are_served() {
     let (stream, reply) = socks5(address, line());
     assert_eq!(reply, 0);
     assert_eq!(converse(stream, b"hello\n").unwrap(), "you said hello\n");
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = closed.local_addr().unwrap();
-    drop(closed);
-    assert_eq!(socks5(address, nobody).1, 5);
+    assert_eq!(socks5(address, closed(&pair)).1, 5);
     curl(&["-x", &format!("socks5h://{address}")]);
     server.finish();
     let open = run("socks5", &flags, &["--listen=0.0.0.0:0"], b"");
@@ -419,9 +419,7 @@ fn requests_are_sent_and_counted() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(text.matches("PUT /a?b HTTP/1.1\n").count(), 20, "{text}");
     assert_eq!(text.matches(": 200, 18 bytes, ").count(), 20, "{text}");
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/", closed.local_addr().unwrap());
-    drop(closed);
+    let url = format!("http://{}/", closed(&pair));
     let failed = run("request", &flags, &["--count=2", &url], b"");
     assert_eq!(failed.status.code(), Some(3));
     assert!(told(&failed).ends_with("dialback: 2 of 2 failed\n"));
