@@ -97,6 +97,7 @@ impl Triad {
         let window = peer.receive_window_bytes;
         Negotiated {
             peer_window_bytes: self.setup.flow_control.then_some(window),
+            ..Negotiated::default()
         }
     }
 
@@ -280,7 +281,13 @@ impl Triad {
                     | LinkEvent::DialEnded
                     | LinkEvent::DialFailed(_)
                     | LinkEvent::Opened { .. }
-                    | LinkEvent::Closed { .. } => {}
+                    | LinkEvent::Closed { .. }
+                    | LinkEvent::Suspended
+                    | LinkEvent::Resumed
+                    | LinkEvent::ResumptionConfirmed
+                    | LinkEvent::Silent
+                    | LinkEvent::Broken(_)
+                    | LinkEvent::Down => {}
                 }
             }
         }

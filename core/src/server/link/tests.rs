@@ -22,7 +22,7 @@ impl Fixture {
     fn with_mux(mux: MuxConfig) -> Self {
         let config = LinkConfig {
             mux,
-            dial_timeout: None,
+            ..LinkConfig::default()
         };
         Self::new(config, Negotiated::default())
     }
@@ -30,10 +30,11 @@ impl Fixture {
     fn with_credit(mux: MuxConfig, peer_window_bytes: u64) -> Self {
         let config = LinkConfig {
             mux,
-            dial_timeout: None,
+            ..LinkConfig::default()
         };
         let negotiated = Negotiated {
             peer_window_bytes: Some(peer_window_bytes),
+            ..Negotiated::default()
         };
         Self::new(config, negotiated)
     }
@@ -169,6 +170,14 @@ fn bytes(length: usize) -> Bytes {
 fn close_request(connect_id: i64) -> Packet {
     Packet::CloseRequest {
         connect_id: ConnectId::new(connect_id),
+    }
+}
+
+/// The peer is told that more waits than it lets us send.
+fn out_of_credit(connect_id: i64) -> Packet {
+    Packet::WindowUpdate {
+        connect_id: ConnectId::new(connect_id),
+        bytes: 0,
     }
 }
 
@@ -513,7 +522,10 @@ fn a_broken_credit_rule_resets_the_one_stream() {
     let (greedy, other) = (t.open(1), t.open(2));
     t.data(1, 1001);
     assert_eq!(t.transmit_all(), [close_request(1)]);
-    assert_eq!(t.outputs(greedy), [closed(CloseReason::WindowOverrun)]);
+    assert_eq!(
+        t.outputs(greedy),
+        [closed(CloseReason::WindowOverrun(Initiator::Server))]
+    );
     t.data(2, 1000);
     assert_eq!(t.outputs(other), [StreamOutput::Data(bytes(1000))]);
 
@@ -521,7 +533,10 @@ fn a_broken_credit_rule_resets_the_one_stream() {
         connect_id: ConnectId::new(2),
         bytes: u64::MAX,
     });
-    assert_eq!(t.outputs(other), [closed(CloseReason::WindowOverrun)]);
+    assert_eq!(
+        t.outputs(other),
+        [closed(CloseReason::WindowOverrun(Initiator::Server))]
+    );
     assert_eq!(t.link.stream_count(), 0);
 }
 
@@ -539,7 +554,10 @@ fn a_slow_frontend_of_a_plain_agent_is_cut_alone() {
     t.pass(1);
     assert!(t.link.wants_read());
     assert_eq!(t.transmit_all(), [close_request(1)]);
-    assert_eq!(t.outputs(slow), [closed(CloseReason::SlowReader)]);
+    assert_eq!(
+        t.outputs(slow),
+        [closed(CloseReason::SlowReader(Initiator::Server))]
+    );
     t.data(2, 5);
     assert_eq!(t.outputs(other), [StreamOutput::Data(bytes(5))]);
 }
@@ -557,7 +575,10 @@ fn a_slow_frontend_holds_the_tunnel_no_longer_when_the_endpoint_has_closed() {
     t.pass(10);
     assert!(t.link.wants_read());
     // Bytes were dropped, so this end is no orderly one.
-    assert_eq!(t.outputs(slow), [closed(CloseReason::SlowReader)]);
+    assert_eq!(
+        t.outputs(slow),
+        [closed(CloseReason::SlowReader(Initiator::Server))]
+    );
     assert_eq!(t.transmit(), None, "the agent knows the stream no more");
     assert!(t.link.is_empty());
 }
@@ -706,7 +727,10 @@ fn a_close_that_is_not_answered_ends_after_the_close_timeout() {
     t.pass(29);
     assert_eq!(t.output(id), None);
     t.pass(1);
-    assert_eq!(t.outputs(id), [closed(CloseReason::CloseTimedOut)]);
+    assert_eq!(
+        t.outputs(id),
+        [closed(CloseReason::CloseTimedOut(Initiator::Server))]
+    );
     assert_eq!(t.transmit(), None, "the agent was asked once");
     assert!(t.link.is_empty());
 }
@@ -717,10 +741,13 @@ fn a_close_that_the_tunnel_does_not_take_is_asked_for_all_the_same() {
     let id = t.open(1);
     t.frontend_sends(id, 20);
     t.frontend_closes(id);
-    assert_eq!(t.transmit_all(), [data_packet(1, 10)]);
+    assert_eq!(t.transmit_all(), [data_packet(1, 10), out_of_credit(1)]);
     t.pass(30);
     assert_eq!(t.transmit_all(), [close_request(1)]);
-    assert_eq!(t.outputs(id), [closed(CloseReason::CloseTimedOut)]);
+    assert_eq!(
+        t.outputs(id),
+        [closed(CloseReason::CloseTimedOut(Initiator::Server))]
+    );
 }
 
 #[test]
@@ -729,15 +756,20 @@ fn a_slow_upload_is_not_cut_short_by_its_close() {
     let id = t.open(1);
     t.frontend_sends(id, 40);
     t.frontend_closes(id);
-    t.transmit();
-    for _ in 0..3 {
+    t.transmit_all();
+    for _ in 0..2 {
         t.pass(20);
         t.packet(Packet::WindowUpdate {
             connect_id: ConnectId::new(1),
             bytes: 10,
         });
-        assert_eq!(t.transmit(), Some(data_packet(1, 10)));
+        assert_eq!(t.transmit_all(), [data_packet(1, 10), out_of_credit(1)]);
     }
+    t.packet(Packet::WindowUpdate {
+        connect_id: ConnectId::new(1),
+        bytes: 10,
+    });
+    assert_eq!(t.transmit(), Some(data_packet(1, 10)));
     assert_eq!(t.transmit(), Some(close_request(1)));
     assert_eq!(t.output(id), None);
 }
@@ -838,7 +870,7 @@ fn when_the_agent_is_lost_pending_dials_fail_and_streams_end_behind_their_data()
     let failure = LinkEvent::DialFailed(DialFailure::BackendClose);
     let events = t.events();
     assert_eq!(events.iter().filter(|event| **event == failure).count(), 2);
-    assert_eq!(events.len(), 5);
+    assert_eq!(events.len(), 6);
 }
 
 #[test]
@@ -847,7 +879,7 @@ fn a_link_that_is_down_takes_nothing_more() {
     let id = t.open(1);
     t.link.handle_down(t.now);
     t.link.handle_down(t.now);
-    assert_eq!(t.events().len(), 1);
+    assert_eq!(t.events().len(), 2);
     let dialled = t.link.dial(t.now, String::new(), String::new());
     assert_eq!(dialled, Err(DialError::AgentLost));
     t.data(9, 5);
