@@ -243,7 +243,7 @@ impl ProxyStream {
         let lost = self.dials.iter().any(|dial| {
             connect_id.is_some()
                 && dial.connect_id == connect_id
-                && dial.ended == Some(CloseReason::TunnelLost)
+                && dial.ended.as_ref().is_some_and(CloseReason::is_of_tunnel)
         });
         self.refuse(
             connect_id,

@@ -47,7 +47,7 @@ pub enum LinkEvent {
     Suspended,
     /// Another transport carries the streams on.
     Resumed,
-    /// The server leaves packets unanswered and says nothing else: end the transport, as if it was lost.
+    /// The server answers nothing: the link has left its transport, which is to be ended.
     Silent,
     /// The server breaks the rules of the session, which is over: end the transport.
     Broken(SessionError),

@@ -286,6 +286,13 @@ impl Link {
         self.session.received()
     }
 
+    /// Whether the link has a transport. Where it ceases to without [`Link::handle_lost`] or [`Link::handle_down`],
+    /// the driver is to end the one it has.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.session.is_up()
+    }
+
     /// Whether the link has no transport and waits for another.
     #[must_use]
     pub fn is_suspended(&self) -> bool {
@@ -584,7 +591,10 @@ impl Link {
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.session.handle_timeout(now) {
             SessionTimeout::None => {}
-            SessionTimeout::Silent => self.events.push_back(LinkEvent::Silent),
+            SessionTimeout::Silent => {
+                self.events.push_back(LinkEvent::Silent);
+                self.handle_lost(now);
+            }
             SessionTimeout::Expired => self.end_all(now, CloseReason::NotResumed),
         }
         while let Some((id, timer)) = self.mux.poll_expired(now) {

@@ -44,7 +44,7 @@ pub enum LinkEvent {
     Resumed,
     /// The agent has used the new transport: it knows what it was told with the resumption.
     ResumptionConfirmed,
-    /// The agent leaves packets unanswered and says nothing else: end the transport, as if it was lost.
+    /// The agent takes or answers nothing: the link has left its transport, which is to be ended.
     Silent,
     /// The agent breaks the rules of the session, which is over: end the transport.
     Broken(SessionError),

@@ -314,6 +314,13 @@ impl Link {
         Ok(self.session.received())
     }
 
+    /// Whether the link has a transport. Where it ceases to without [`Link::handle_lost`] or [`Link::handle_down`],
+    /// the driver is to end the one it has.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.session.is_up()
+    }
+
     /// Whether the link has no transport and waits for another.
     #[must_use]
     pub fn is_suspended(&self) -> bool {
@@ -612,7 +619,10 @@ impl Link {
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.session.handle_timeout(now) {
             SessionTimeout::None => {}
-            SessionTimeout::Silent => self.events.push_back(LinkEvent::Silent),
+            SessionTimeout::Silent => {
+                self.events.push_back(LinkEvent::Silent);
+                self.handle_lost(now);
+            }
             SessionTimeout::Expired => self.end_all(now, CloseReason::NotResumed),
         }
         while let Some((id, timer)) = self.mux.poll_expired(now) {
@@ -625,7 +635,7 @@ impl Link {
                 }
                 (StreamTimer::Role, Phase::Dialing(Dialing { dial, sent })) => {
                     let (dial, sent) = (*dial, *sent);
-                    self.time_out_dial(id, dial, sent);
+                    self.time_out_dial(now, id, dial, sent);
                 }
                 (StreamTimer::Role, Phase::Open { .. }) if self.session.is_suspended() => {
                     // Nobody can answer now; the session's own time is running.
@@ -640,7 +650,7 @@ impl Link {
         }
     }
 
-    fn time_out_dial(&mut self, id: StreamId, dial: DialId, sent: bool) {
+    fn time_out_dial(&mut self, now: Instant, id: StreamId, dial: DialId, sent: bool) {
         self.dials.remove(&dial);
         if sent {
             self.mux.send_control(Packet::CloseDial { dial });
@@ -652,6 +662,10 @@ impl Link {
         );
         self.fail_dial(id, DialError::SendTimedOut);
         if self.config.dial_timeout.is_some() && self.session.is_up() {
+            if self.negotiated.resume {
+                self.events.push_back(LinkEvent::Silent);
+                return self.handle_lost(now);
+            }
             self.events.push_back(LinkEvent::Retired);
         }
     }
