@@ -84,7 +84,13 @@ impl AgentEnd {
                     }
                     self.dials.retain(|(dialled, _)| dialled != stream);
                 }
-                LinkEvent::Opened { .. } | LinkEvent::Closed { .. } => {}
+                LinkEvent::Opened { .. }
+                | LinkEvent::Closed { .. }
+                | LinkEvent::Suspended
+                | LinkEvent::Resumed
+                | LinkEvent::Silent
+                | LinkEvent::Broken(_)
+                | LinkEvent::Down => {}
             }
             self.events.push(event);
         }
@@ -196,6 +202,10 @@ impl AgentEnd {
             match self.input(|link| link.poll_endpoint(now, stream)) {
                 Some(EndpointOutput::Write(data)) if task.writing => task.chunk = data,
                 Some(EndpointOutput::Write(_)) => return Step::Moved,
+                Some(EndpointOutput::Shutdown) => {
+                    endpoints.get(task.endpoint).inbox.finish(now);
+                    return Step::Moved;
+                }
                 Some(EndpointOutput::Close) => task.closing = true,
                 Some(EndpointOutput::Abort) | None => {}
             }
@@ -213,7 +223,8 @@ impl AgentEnd {
         if inbox.is_broken() {
             task.chunk.clear();
             task.writing = false;
-            self.input(|link| link.handle_endpoint_write_failed(stream));
+            let error = "write: broken pipe".to_owned();
+            self.input(|link| link.handle_endpoint_write_failed(now, stream, error));
             return Step::Moved;
         }
         let length = task.chunk.len().min(inbox.room());

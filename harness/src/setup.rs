@@ -17,6 +17,12 @@ pub struct Setup {
     pub proxy_stream: ProxyStreamConfig,
     /// Both ends agree on `flow-control/1`; else each takes the other for plain Konnectivity.
     pub flow_control: bool,
+    /// Both ends agree on `half-close/1`, and CONNECT frontends use it.
+    pub half_close: bool,
+    /// Both ends agree on `reset/1`.
+    pub reset: bool,
+    /// Both ends agree on `resume/1`.
+    pub resume: bool,
     /// Of every tunnel, each way.
     pub tunnel: PipeConfig,
     /// Of every frontend, each way.
@@ -29,6 +35,18 @@ impl Setup {
     pub fn flow_controlled() -> Self {
         Self {
             flow_control: true,
+            ..Self::default()
+        }
+    }
+
+    /// The defaults with every extension.
+    #[must_use]
+    pub fn extended() -> Self {
+        Self {
+            flow_control: true,
+            half_close: true,
+            reset: true,
+            resume: true,
             ..Self::default()
         }
     }

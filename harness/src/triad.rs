@@ -97,7 +97,9 @@ impl Triad {
         let window = peer.receive_window_bytes;
         Negotiated {
             peer_window_bytes: self.setup.flow_control.then_some(window),
-            ..Negotiated::default()
+            half_close: self.setup.half_close,
+            reset: self.setup.reset,
+            resume: self.setup.resume,
         }
     }
 
@@ -164,8 +166,11 @@ impl Triad {
 
     /// An HTTP-CONNECT client asks for a tunnel to `address`.
     pub fn open_connect(&mut self, address: &str) -> Connect {
-        self.connect
-            .push(ConnectFrontend::new(address, &self.setup.frontend));
+        self.connect.push(ConnectFrontend::new(
+            address,
+            &self.setup.frontend,
+            self.setup.half_close,
+        ));
         Connect(self.connect.len() - 1)
     }
 
@@ -343,7 +348,8 @@ impl Triad {
 
     fn receive_bound(&self, mux: &MuxConfig, wire: &PacketWire) -> usize {
         if self.setup.flow_control {
-            usize::try_from(mux.receive_window_bytes).unwrap_or(usize::MAX)
+            let largest = mux.receive_window_bytes.max(mux.max_receive_window_bytes);
+            usize::try_from(largest).unwrap_or(usize::MAX)
         } else {
             mux.receive_buffer_bytes + wire.largest_data_bytes()
         }

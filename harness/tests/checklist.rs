@@ -48,6 +48,12 @@ fn failures(t: &mut Triad, link: LinkId) -> Vec<DialFailure> {
             | LinkEvent::Opened { .. }
             | LinkEvent::Closed { .. }
             | LinkEvent::Draining
+            | LinkEvent::Suspended
+            | LinkEvent::Resumed
+            | LinkEvent::ResumptionConfirmed
+            | LinkEvent::Silent
+            | LinkEvent::Broken(_)
+            | LinkEvent::Down
             | LinkEvent::Retired => None,
         })
         .collect()

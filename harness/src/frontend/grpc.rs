@@ -17,6 +17,7 @@ use crate::wire::{PacketWire, Received};
 pub struct GrpcFrontend {
     /// The server's machine, to be looked at.
     pub proxy: ProxyStream,
+    half_close: bool,
     held: Vec<StreamRef>,
     interest: Interest,
     /// The server has ended the call.
@@ -31,6 +32,7 @@ pub struct GrpcFrontend {
 impl GrpcFrontend {
     pub(crate) fn new(now: Instant, config: ProxyStreamConfig, wires: &PipeConfig) -> Self {
         Self {
+            half_close: config.half_close,
             proxy: ProxyStream::new(now, config),
             held: Vec::new(),
             interest: Interest::FIRST,
@@ -123,7 +125,10 @@ impl GrpcFrontend {
                 | Packet::Data { .. }
                 | Packet::CloseDial { .. }
                 | Packet::Drain
-                | Packet::WindowUpdate { .. } => None,
+                | Packet::WindowUpdate { .. }
+                | Packet::CloseWrite { .. }
+                | Packet::Ack { .. }
+                | Packet::Reset { .. } => None,
             })
             .collect()
     }
@@ -323,14 +328,22 @@ impl GrpcFrontend {
                     address,
                 } => {
                     let routed = dialler.dial(tunnels, protocol, address);
-                    if let Ok(at) = &routed {
-                        self.held.push(*at);
+                    if let Ok(at) = routed {
+                        if self.half_close {
+                            let server = tunnels.server(at);
+                            server.input(|link| link.allow_half_close(at.stream));
+                        }
+                        self.held.push(at);
                     }
                     self.proxy.handle_routed(now, dial, routed);
                 }
                 ProxyAction::Data(at, data) => {
                     let server = tunnels.server(at);
                     server.input(|link| link.handle_frontend_data(at.stream, data));
+                }
+                ProxyAction::EndOfData(at) => {
+                    let server = tunnels.server(at);
+                    server.input(|link| link.handle_frontend_end(now, at.stream));
                 }
                 ProxyAction::Close(at, reason) => {
                     let server = tunnels.server(at);

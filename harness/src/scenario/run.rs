@@ -367,8 +367,14 @@ impl Run {
                 | agent::LinkEvent::Opened { .. } => None,
             });
             for reason in at_server.chain(at_agent) {
-                assert!(!matches!(reason, CloseReason::WindowOverrun(_)), "on {link}");
-                patient &= !matches!(reason, CloseReason::SlowReader(_) | CloseReason::CloseTimedOut(_));
+                assert!(
+                    !matches!(reason, CloseReason::WindowOverrun(_)),
+                    "on {link}"
+                );
+                patient &= !matches!(
+                    reason,
+                    CloseReason::SlowReader(_) | CloseReason::CloseTimedOut(_)
+                );
             }
         }
         patient

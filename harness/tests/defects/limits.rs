@@ -203,6 +203,12 @@ fn d37_a_connection_lives_from_its_answer_to_its_end() {
         | LinkEvent::DialFailed(_)
         | LinkEvent::Closed { .. }
         | LinkEvent::Draining
+        | LinkEvent::Suspended
+        | LinkEvent::Resumed
+        | LinkEvent::ResumptionConfirmed
+        | LinkEvent::Silent
+        | LinkEvent::Broken(_)
+        | LinkEvent::Down
         | LinkEvent::Retired => None,
     });
     assert_eq!(took, Some(A_SECOND));
