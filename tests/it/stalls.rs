@@ -50,7 +50,7 @@ fn a_frontend_that_reads_nothing_stalls_only_itself() {
         let mut rest = Vec::new();
         stalled.read_to_end(&mut rest).await.unwrap();
         assert!(rest == pattern(DOWNLOAD)[1..], "{} bytes", rest.len());
-        drop(open);
+        drop((open, stalled));
         pair.end().await;
     });
 }

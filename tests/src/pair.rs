@@ -4,6 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dialback_runtime::server::FrontendMode;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::agent::{AgentOptions, RunningAgent};
 use crate::pki::Pki;
@@ -80,6 +83,19 @@ impl Pair {
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.server.socket()
+    }
+
+    /// A frontend's TLS connection, with nothing sent yet.
+    ///
+    /// # Panics
+    /// When the server does not take it.
+    pub async fn tls_frontend(&self) -> tokio_rustls::client::TlsStream<TcpStream> {
+        let socket = TcpStream::connect(self.server.tls).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(self.pki.client(&[]))
+            .connect(name, socket)
+            .await
+            .unwrap()
     }
 
     /// Waits until no stream is left on either side.

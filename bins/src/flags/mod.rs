@@ -24,6 +24,7 @@ mod problem;
 mod quote;
 mod server;
 mod set;
+mod tunnel;
 mod usage;
 mod value;
 
@@ -39,4 +40,5 @@ pub use server::{
     AgentListener, FrontendListener, FrontendMode, ServerFlags, ServerOptions, server_flags,
 };
 pub use set::{Flag, FlagSet, Parsed};
+pub use tunnel::{TunnelFlags, TunnelOptions};
 pub use value::*;

@@ -259,13 +259,12 @@ impl Session {
 
     // ---- the transport's ends and successors ----
 
-    /// The transport is lost. `true` when the session waits for another one; else it is down.
+    /// The transport is lost. `true` when the session waits for another one; else it cannot, and is to be ended.
     pub(crate) fn suspend(&mut self, now: Instant) -> bool {
         if self.is_suspended() {
             return true;
         }
         if !self.resumable || self.is_down() {
-            self.end();
             return false;
         }
         self.state = State::Suspended {

@@ -198,7 +198,11 @@ impl<'a> Fields<'a> {
     }
 
     fn bytes<const N: usize>(&self, key: &str) -> Option<[u8; N]> {
-        URL_SAFE_NO_PAD.decode(self.find(key)?).ok()?.try_into().ok()
+        URL_SAFE_NO_PAD
+            .decode(self.find(key)?)
+            .ok()?
+            .try_into()
+            .ok()
     }
 
     fn number(&self, key: &str) -> Option<u64> {
@@ -270,7 +274,10 @@ mod tests {
             received: 1,
         };
         let values = vec![offer.to_string(); MAX_RESUME_OFFERS + 1];
-        assert_eq!(ResumeOffer::parse_all(values), vec![offer; MAX_RESUME_OFFERS]);
+        assert_eq!(
+            ResumeOffer::parse_all(values),
+            vec![offer; MAX_RESUME_OFFERS]
+        );
     }
 
     quickcheck! {

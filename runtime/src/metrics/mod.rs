@@ -11,6 +11,7 @@ mod packets;
 mod process;
 mod server;
 mod text;
+mod tunnels;
 
 pub use agent::AgentMetrics;
 pub use family::Counted;

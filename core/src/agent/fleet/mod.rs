@@ -209,8 +209,7 @@ impl Fleet {
         for (link, server_link) in &self.links {
             let same = server_link.server_id == server_id || server_count <= 1;
             if server_link.suspended && same {
-                self.actions
-                    .push_back(FleetAction::EndLink { link: *link });
+                self.actions.push_back(FleetAction::EndLink { link: *link });
             }
         }
     }
