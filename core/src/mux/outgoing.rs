@@ -124,15 +124,14 @@ impl<T> Mux<T> {
     }
 
     /// Something waits for the transport; now and then only a stream that turns out to have nothing left.
-    pub(crate) fn has_transmit(&self) -> bool {
-        !(self.control.is_empty()
-            && self.grants.is_empty()
-            && self.replies.is_empty()
-            && self.schedule.is_empty())
+    pub(crate) fn has_transmit(&self, with_data: bool) -> bool {
+        !(self.control.is_empty() && self.grants.is_empty() && self.replies.is_empty())
+            || with_data && !self.schedule.is_empty()
     }
 
-    /// The next packet for the transport: what is about streams first, then their DATA in fair turns.
-    pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<Outgoing> {
+    /// The next packet for the transport: what is about streams first, then, `with_data`, their bytes and ends in
+    /// fair turns.
+    pub(crate) fn poll_transmit(&mut self, now: Instant, with_data: bool) -> Option<Outgoing> {
         if let Some(packet) = self.control.pop_front() {
             return Some(Outgoing::packet(packet));
         }
@@ -141,6 +140,9 @@ impl<T> Mux<T> {
         }
         if let Some(packet) = self.replies.pop_front() {
             return Some(Outgoing::packet(packet));
+        }
+        if !with_data {
+            return None;
         }
         let (max_data, bound) = (self.config.max_data_bytes, self.send_bound());
         while let Some(id) = self.schedule.next() {

@@ -85,7 +85,7 @@ impl Fixture {
 
     fn transmit(&mut self) -> Option<Packet> {
         self.mux
-            .poll_transmit(self.epoch)
+            .poll_transmit(self.epoch, true)
             .map(|outgoing| outgoing.packet)
     }
 
@@ -118,7 +118,7 @@ impl Fixture {
     fn transmit_all_until_end(&mut self) -> (usize, Ended) {
         let mut bytes = 0;
         loop {
-            let outgoing = self.mux.poll_transmit(self.epoch).unwrap();
+            let outgoing = self.mux.poll_transmit(self.epoch, true).unwrap();
             if let Packet::Data { data, .. } = &outgoing.packet {
                 bytes += data.len();
             }
@@ -211,7 +211,7 @@ fn empty_writes_never_leave() {
     let mut t = Fixture::plain(config());
     let id = t.open(1);
     t.push(id, 0);
-    assert!(!t.mux.has_transmit());
+    assert!(!t.mux.has_transmit(true));
     assert_eq!(t.transmit(), None);
 }
 
@@ -280,7 +280,7 @@ fn packets_without_bytes_take_no_turns_for_nothing() {
     for _ in 0..100 {
         t.push(id, 1);
         assert_eq!(t.transmit_all(), [(1, 1)]);
-        assert!(!t.mux.has_transmit());
+        assert!(!t.mux.has_transmit(true));
     }
 }
 
@@ -303,11 +303,11 @@ fn the_end_leaves_behind_all_data_and_names_its_stream() {
     t.push(id, 150);
     t.mux.finish(id, close(1));
     for length in [100, 50] {
-        let outgoing = t.mux.poll_transmit(t.epoch).unwrap();
+        let outgoing = t.mux.poll_transmit(t.epoch, true).unwrap();
         assert_eq!(outgoing.ended, None);
         assert!(matches!(outgoing.packet, Packet::Data { data, .. } if data.len() == length));
     }
-    let outgoing = t.mux.poll_transmit(t.epoch).unwrap();
+    let outgoing = t.mux.poll_transmit(t.epoch, true).unwrap();
     assert_eq!(
         (outgoing.packet, outgoing.ended),
         (close(1), Some(Ended::Stream(id)))
@@ -340,7 +340,7 @@ fn the_end_of_the_bytes_may_be_followed_by_the_end_of_the_stream() {
     t.push(id, 10);
     assert_eq!(t.transmit_all_until_end(), (10, Ended::Writing(id)));
     t.mux.finish(id, close(1));
-    let last = t.mux.poll_transmit(t.epoch).unwrap();
+    let last = t.mux.poll_transmit(t.epoch, true).unwrap();
     assert_eq!(
         (last.packet, last.ended),
         (close(1), Some(Ended::Stream(id)))
@@ -353,7 +353,7 @@ fn the_end_of_the_bytes_may_be_followed_by_the_end_of_the_stream() {
     assert_eq!(t.transmit(), Some(close(2)));
     t.mux.finish_writing(third, end.clone());
     t.mux.seal(third);
-    let last = t.mux.poll_transmit(t.epoch).unwrap();
+    let last = t.mux.poll_transmit(t.epoch, true).unwrap();
     assert_eq!((last.packet, last.ended), (end, Some(Ended::Stream(third))));
     assert_eq!(t.transmit(), None);
 }
@@ -443,7 +443,7 @@ fn no_more_leaves_than_the_peer_granted() {
     let id = t.open(1);
     t.push(id, 400);
     assert_eq!(t.transmit_data(), [(1, 100), (1, 50)]);
-    assert!(!t.mux.has_transmit());
+    assert!(!t.mux.has_transmit(true));
 
     assert_eq!(t.mux.receive_credit(conn(1), 30), Received::Accepted);
     assert_eq!(t.transmit_data(), [(1, 30)]);
@@ -918,7 +918,7 @@ fn bytes_that_move_either_way_put_off_the_end_of_patience() {
     t.mux.await_progress(t.epoch, id, Duration::from_secs(30));
     assert_eq!(t.mux.poll_timeout(), Some(t.at(30)));
 
-    t.mux.poll_transmit(t.at(1));
+    t.mux.poll_transmit(t.at(1), true);
     assert_eq!(t.mux.poll_timeout(), Some(t.at(31)));
     t.mux.receive(t.at(2), conn(1), bytes(1));
     assert_eq!(t.mux.poll_timeout(), Some(t.at(32)));
@@ -936,7 +936,7 @@ fn bytes_that_move_do_not_put_off_a_plain_deadline() {
     let id = t.open(1);
     t.push(id, 10);
     t.mux.set_deadline(id, Some(t.at(5)));
-    t.mux.poll_transmit(t.at(1));
+    t.mux.poll_transmit(t.at(1), true);
     assert_eq!(t.mux.poll_timeout(), Some(t.at(5)));
 }
 
@@ -951,7 +951,7 @@ fn without_a_transport_nothing_waits_for_it_and_what_came_can_be_read() {
     t.mux.send_control(Packet::Drain);
     t.mux.reply_to_unknown(close(9));
     t.mux.shut();
-    assert!(!t.mux.has_transmit());
+    assert!(!t.mux.has_transmit(true));
     assert_eq!(t.transmit(), None);
     assert!(!t.mux.wants_push(id));
     assert_eq!(t.take_all(id), 500);

@@ -6,6 +6,7 @@
 //! rest again. So a packet is taken once and in order, whatever happens to transports.
 
 mod config;
+mod flight;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 pub use config::SessionConfig;
+use flight::Flight;
 
 use crate::memory::{LinkMemory, MemoryBudget};
 use crate::wire::Packet;
@@ -60,8 +62,9 @@ pub(crate) struct Session {
     /// Packets that the peer has acknowledged.
     acknowledged: u64,
     /// Sent and not acknowledged, oldest first.
-    retained: VecDeque<Packet>,
+    retained: VecDeque<Retained>,
     retained_cost: usize,
+    flight: Flight,
     /// How many of `retained` went to the present transport.
     replayed: usize,
     /// Packets taken from the peer.
@@ -85,6 +88,14 @@ pub(crate) struct Session {
     memory: LinkMemory,
 }
 
+/// A packet that may have to be sent again.
+#[derive(Debug)]
+struct Retained {
+    packet: Packet,
+    /// When it went to the present transport.
+    sent_at: Instant,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Up,
@@ -95,8 +106,9 @@ enum State {
 impl Session {
     pub(crate) fn new(config: SessionConfig, resumable: bool, memory: MemoryBudget) -> Self {
         Self {
-            config,
             resumable,
+            flight: Flight::new(config.retained_bytes),
+            config,
             state: State::Up,
             acknowledged: 0,
             retained: VecDeque::new(),
@@ -178,15 +190,22 @@ impl Session {
                 sent,
             });
         }
+        let mut newest = None;
         while self.acknowledged < received
-            && let Some(packet) = self.retained.pop_front()
+            && let Some(Retained { packet, sent_at }) = self.retained.pop_front()
         {
+            newest = Some(sent_at);
             self.acknowledged += 1;
             self.replayed = self.replayed.saturating_sub(1);
             let cost = cost(&packet);
             self.retained_cost -= cost;
             self.memory.shrink(cost);
             self.fruitless = 0;
+        }
+        if let Some(sent_at) = newest {
+            let round_trip = now.saturating_duration_since(sent_at);
+            self.flight
+                .acknowledged(now, round_trip, self.acknowledged, sent);
         }
         self.waiting_since = (self.replayed > 0).then_some(now);
         Ok(())
@@ -207,7 +226,9 @@ impl Session {
                 received: self.received,
             });
         }
-        if let Some(packet) = self.retained.get(self.replayed).cloned() {
+        if let Some(retained) = self.retained.get_mut(self.replayed) {
+            retained.sent_at = now;
+            let packet = retained.packet.clone();
             self.replayed += 1;
             self.await_acknowledgement(now);
             return Some(packet);
@@ -237,6 +258,11 @@ impl Session {
             && self.retained_cost < self.config.retained_bytes
     }
 
+    /// Whether payload may be sent: there is no more of it under way than the path has use for.
+    pub(crate) fn may_send_data(&self) -> bool {
+        self.may_send() && (!self.resumable || self.flight.has_room(self.retained_cost))
+    }
+
     /// A new packet goes to the transport.
     pub(crate) fn sent(&mut self, now: Instant, packet: &Packet) {
         if !self.resumable {
@@ -245,7 +271,11 @@ impl Session {
         let cost = cost(packet);
         self.retained_cost += cost;
         self.memory.grow(cost);
-        self.retained.push_back(packet.clone());
+        self.retained.push_back(Retained {
+            packet: packet.clone(),
+            sent_at: now,
+        });
+        self.flight.sent(self.retained_cost);
         self.replayed += 1;
         self.await_acknowledgement(now);
     }
@@ -287,6 +317,7 @@ impl Session {
         }
         self.leave_transport();
         self.state = State::Up;
+        self.flight.restart();
         self.replayed = 0;
         // The peer learns by it that this transport is in use.
         self.acknowledge_now = true;

@@ -203,8 +203,8 @@ impl<R: Runtime> Server<R> {
                     refused(offer, ResumeRefused::WrongCount);
                 }
                 Ok(received) => {
-                    let token = SessionToken::new(token);
-                    self.agents().sessions.renew(offer, token);
+                    let fresh = SessionToken::new(token);
+                    let token = self.agents().sessions.renew(offer, fresh);
                     self.metrics.resumed();
                     let id = offer.id;
                     let timeout = self.config.link.session.timeout;

@@ -532,7 +532,7 @@ impl Link {
         if !self.session.may_send() {
             return None;
         }
-        let outgoing = self.mux.poll_transmit(now)?;
+        let outgoing = self.mux.poll_transmit(now, self.session.may_send_data())?;
         self.session.sent(now, &outgoing.packet);
         if let Some(Ended::Stream(id)) = outgoing.ended {
             // The last word is out: the server knows the id no more.
@@ -567,7 +567,8 @@ impl Link {
     /// Whether [`Link::poll_transmit`] has something.
     #[must_use]
     pub fn has_transmit(&self) -> bool {
-        self.session.has_next() || self.session.may_send() && self.mux.has_transmit()
+        self.session.has_next()
+            || self.session.may_send() && self.mux.has_transmit(self.session.may_send_data())
     }
 
     /// Whether more may be read from the server; false while a stream without credit is at its bound.

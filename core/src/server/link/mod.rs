@@ -540,7 +540,7 @@ impl Link {
         if !self.session.may_send() {
             return None;
         }
-        let outgoing = self.mux.poll_transmit(now)?;
+        let outgoing = self.mux.poll_transmit(now, self.session.may_send_data())?;
         self.session.sent(now, &outgoing.packet);
         if let Packet::DialRequest { dial, .. } = &outgoing.packet
             && let Some(id) = self.dials.get(dial).copied()
@@ -595,7 +595,8 @@ impl Link {
     /// Whether [`Link::poll_transmit`] has something.
     #[must_use]
     pub fn has_transmit(&self) -> bool {
-        self.session.has_next() || self.session.may_send() && self.mux.has_transmit()
+        self.session.has_next()
+            || self.session.may_send() && self.mux.has_transmit(self.session.may_send_data())
     }
 
     /// Whether more may be read from the agent; false while a stream without credit is at its bound.
