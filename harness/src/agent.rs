@@ -19,7 +19,6 @@ pub struct AgentEnd {
     pub link: Link,
     /// All that the link told since the beginning.
     pub events: Vec<LinkEvent>,
-    pub(crate) down: bool,
     tasks: BTreeMap<StreamId, EndpointTask>,
     dials: Vec<(StreamId, String)>,
 }
@@ -59,7 +58,6 @@ impl AgentEnd {
         Self {
             link: Link::new(config, negotiated),
             events: Vec::new(),
-            down: false,
             tasks: BTreeMap::new(),
             dials: Vec::new(),
         }
@@ -122,12 +120,13 @@ impl AgentEnd {
         }
         let streams: Vec<StreamId> = self.tasks.keys().copied().collect();
         for stream in streams {
-            let Some(mut task) = self.tasks.remove(&stream) else {
+            if !self.tasks[&stream].is_due(now, endpoints) {
                 continue;
-            };
-            let due = task.is_due(now, endpoints);
-            moved |= due;
-            if !due || self.run_task(now, stream, &mut task, endpoints) {
+            }
+            moved = true;
+            if let Some(mut task) = self.tasks.remove(&stream)
+                && self.run_task(now, stream, &mut task, endpoints)
+            {
                 self.tasks.insert(stream, task);
             }
         }

@@ -278,8 +278,8 @@ fn d22_after_the_endpoints_close_no_close_request_is_sent() {
         t.run_until_idle();
         let link = t.only_link();
         let tunnel = t.tunnel(link);
-        assert_eq!(tunnel.down.count(PacketKind::CloseRequest), 0);
-        assert_eq!(tunnel.up.count(PacketKind::CloseResponse), 2);
+        assert_eq!(tunnel.down().count(PacketKind::CloseRequest), 0);
+        assert_eq!(tunnel.up().count(PacketKind::CloseResponse), 2);
         t.assert_nothing_left();
     }
 }
@@ -295,8 +295,8 @@ fn d22_a_frontends_close_costs_one_request_and_one_response() {
     t.run_until_idle();
     let link = t.only_link();
     let tunnel = t.tunnel(link);
-    assert_eq!(tunnel.down.count(PacketKind::CloseRequest), 1);
-    assert_eq!(tunnel.up.count(PacketKind::CloseResponse), 1);
+    assert_eq!(tunnel.down().count(PacketKind::CloseRequest), 1);
+    assert_eq!(tunnel.up().count(PacketKind::CloseResponse), 1);
     assert_eq!(t[grpc].closes(dial), [""]);
     t.assert_nothing_left();
 }
@@ -367,7 +367,7 @@ fn d24_a_large_write_is_split() {
         t.run_for(A_SECOND);
         assert_eq!(t.endpoints.at(ENDPOINT).received(), data);
         let link = t.only_link();
-        assert_eq!(t.tunnel(link).down.largest_data_bytes(), 64 * 1024);
+        assert_eq!(t.tunnel(link).down().largest_data_bytes(), 64 * 1024);
     }
 }
 

@@ -275,7 +275,7 @@ fn d38_a_flood_of_unknown_ids_costs_a_bounded_number_of_replies() {
         );
     }
     t.run_until_idle();
-    let replies = t.tunnel(link).down.count(PacketKind::CloseRequest);
+    let replies = t.tunnel(link).down().count(PacketKind::CloseRequest);
     assert_eq!(replies, 100);
 }
 
