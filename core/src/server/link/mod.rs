@@ -74,16 +74,18 @@ impl Link {
         if !self.session.is_up() {
             return;
         }
-        match self.session.take(now, &packet) {
-            Ok(true) => {}
-            Ok(false) => return,
+        let for_streams = match self.session.take(now, &packet) {
+            Ok(for_streams) => for_streams,
             Err(error) => {
                 self.events.push_back(LinkEvent::Broken(error));
                 return self.end_all(now, CloseReason::TunnelLost);
             }
-        }
+        };
         if self.session.take_confirmation() {
             self.events.push_back(LinkEvent::ResumptionConfirmed);
+        }
+        if !for_streams {
+            return;
         }
         match packet {
             Packet::Data {
