@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dialback_core::Packet;
+use dialback_runtime::server::FrontendMode;
 use dialback_tests::agent::{AgentOptions, RunningAgent};
 use dialback_tests::endpoint::{Endpoint, pattern};
 use dialback_tests::frontend::{GrpcFrontend, connect, connect_tcp, data, exchange};
@@ -76,8 +77,10 @@ fn streams_go_on_over_the_next_connection() {
 #[test]
 fn a_dial_under_way_when_the_connection_is_cut_succeeds() {
     run(async |_| {
-        let mut options = ServerOptions::default();
-        options.mode = dialback_runtime::server::FrontendMode::Grpc;
+        let options = ServerOptions {
+            mode: FrontendMode::Grpc,
+            ..ServerOptions::default()
+        };
         let path = Path::start(options, AgentOptions::default()).await;
         let echo = Endpoint::echo().await;
         let address = echo.address.to_string();

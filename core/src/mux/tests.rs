@@ -1,4 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what a test does not expect fails it"
+)]
 
 use std::time::Duration;
 

@@ -24,10 +24,9 @@ pub(super) struct Flight {
     shortest: Option<(Duration, Instant)>,
     /// The bound was too large once: from then on it grows in small steps.
     found: bool,
-    /// The bound held the sender back since it last changed.
-    limited: bool,
-    /// The bound does not change again before this packet is acknowledged.
-    settled_at: u64,
+    /// The bound does not change again before this packet, the first that met it, is acknowledged; `None` while
+    /// none has.
+    met_by: Option<u64>,
 }
 
 impl Flight {
@@ -37,8 +36,7 @@ impl Flight {
             bound: FIRST_BYTES.min(most),
             shortest: None,
             found: false,
-            limited: false,
-            settled_at: 0,
+            met_by: None,
         }
     }
 
@@ -47,20 +45,15 @@ impl Flight {
         under_way < self.bound
     }
 
-    /// A packet went out and `under_way` bytes are.
-    pub(super) fn sent(&mut self, under_way: usize) {
-        self.limited |= !self.has_room(under_way);
+    /// The packet of this number went out, and `under_way` bytes are.
+    pub(super) fn sent(&mut self, under_way: usize, number: u64) {
+        if !self.has_room(under_way) {
+            self.met_by.get_or_insert(number);
+        }
     }
 
-    /// The packet that was sent as number `acknowledged`, `round_trip` ago, was acknowledged; `sent` were sent
-    /// till now.
-    pub(super) fn acknowledged(
-        &mut self,
-        now: Instant,
-        round_trip: Duration,
-        acknowledged: u64,
-        sent: u64,
-    ) {
+    /// The packet of this number, sent `round_trip` ago, was acknowledged.
+    pub(super) fn acknowledged(&mut self, now: Instant, round_trip: Duration, number: u64) {
         let shortest = match self.shortest {
             Some((shortest, since)) if shortest <= round_trip && now < since + MEMORY => shortest,
             _ => {
@@ -68,7 +61,7 @@ impl Flight {
                 round_trip
             }
         };
-        if acknowledged < self.settled_at {
+        if self.met_by.is_none_or(|met_by| number < met_by) {
             return;
         }
         let target = shortest + TARGET_WAIT;
@@ -76,19 +69,15 @@ impl Flight {
             let share = target.as_secs_f64() / round_trip.as_secs_f64();
             self.bound = ((self.bound as f64 * share) as usize).max(LEAST_BYTES.min(self.most));
             self.found = true;
-        } else if self.limited {
+        } else {
             let growth = if self.found {
                 self.bound / 8
             } else {
                 self.bound
             };
             self.bound = self.bound.saturating_add(growth).min(self.most);
-        } else {
-            return;
         }
-        self.limited = false;
-        // What is sent next is the first to meet the path with the new bound.
-        self.settled_at = sent + 1;
+        self.met_by = None;
     }
 
     /// Another transport: what was learnt of the path may hold no more.
@@ -127,13 +116,13 @@ mod tests {
                 free_at = start + Duration::from_secs_f64(PACKET as f64 / rate as f64);
                 under_way.push_back((now, free_at + round_trip));
                 sent += 1;
-                flight.sent(under_way.len() * PACKET);
+                flight.sent(under_way.len() * PACKET, sent);
             }
             let (sent_at, answered_at) =
                 under_way.pop_front().expect("there is always room for one");
             now = answered_at;
             acknowledged += 1;
-            flight.acknowledged(now, now - sent_at, acknowledged, sent);
+            flight.acknowledged(now, now - sent_at, acknowledged);
             if now + Duration::from_secs(1) >= end {
                 delivered += PACKET;
                 longest = longest.max(now - sent_at - round_trip);

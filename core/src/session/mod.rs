@@ -204,8 +204,7 @@ impl Session {
         }
         if let Some(sent_at) = newest {
             let round_trip = now.saturating_duration_since(sent_at);
-            self.flight
-                .acknowledged(now, round_trip, self.acknowledged, sent);
+            self.flight.acknowledged(now, round_trip, self.acknowledged);
         }
         self.waiting_since = (self.replayed > 0).then_some(now);
         Ok(())
@@ -275,7 +274,8 @@ impl Session {
             packet: packet.clone(),
             sent_at: now,
         });
-        self.flight.sent(self.retained_cost);
+        let number = self.acknowledged + self.retained.len() as u64;
+        self.flight.sent(self.retained_cost, number);
         self.replayed += 1;
         self.await_acknowledgement(now);
     }

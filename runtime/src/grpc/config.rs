@@ -247,6 +247,6 @@ mod tests {
     #[test]
     fn the_budget_covers_a_window_of_single_bytes() {
         let config = Http2Config::tunnel();
-        assert_eq!(config.data_frame_budget(), 256 * 8 * 1024 * 1024);
+        assert_eq!(config.data_frame_budget(), 256 * 16 * 1024 * 1024);
     }
 }

@@ -183,7 +183,7 @@ mod tests {
         let metrics = AgentMetrics::new();
         metrics.endpoint_dial_failed(true);
         metrics.endpoint_opened();
-        metrics.endpoint_closed();
+        metrics.endpoint_closed(&CloseReason::EndpointClosed);
         assert_eq!(
             family(&metrics, "endpoint_dial_failure_total"),
             "# HELP konnectivity_network_proxy_agent_endpoint_dial_failure_total \

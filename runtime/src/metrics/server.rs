@@ -286,7 +286,7 @@ mod tests {
         metrics.dial_started();
         metrics.dial_ended();
         metrics.opened(Duration::from_millis(30));
-        metrics.closed(Duration::from_secs(20));
+        metrics.closed(Duration::from_secs(20), &CloseReason::FrontendClosed);
         metrics.packet(Segment::FromAgent, PacketKind::Data);
         metrics.packet(Segment::FromAgent, PacketKind::Data);
         metrics.packet_failed(Segment::FromClient, Code::Canceled, None);
