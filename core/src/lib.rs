@@ -15,8 +15,8 @@
 //! | [`agent::Fleet`] | how many servers an agent is connected to, and when it tries the next |
 //! | [`client::Tunnel`] | a frontend's own side of a Proxy stream |
 //!
-//! Beside them [`wire`] has the bytes of the protocol, [`connect`] the HTTP-CONNECT requests and answers, and
-//! [`http2`] what has to happen in front of an HTTP/2 library.
+//! Beside them [`wire`] has the bytes of the protocol, [`connect`] the HTTP-CONNECT requests and answers,
+//! [`http2`] what has to happen in front of an HTTP/2 library, and [`connectivity`] the configuration of frontends.
 //!
 //! # Driving a machine
 //!
@@ -82,6 +82,7 @@ mod byte_queue;
 pub mod client;
 mod close;
 pub mod connect;
+pub mod connectivity;
 mod entropy;
 pub mod http2;
 mod ids;

@@ -1,29 +1,11 @@
 //! The signals that ask a daemon to end.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
+pub use dialback_runtime::Signal;
 use tokio::signal::unix::{self, SignalKind};
-
-/// A signal that asks the process to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// SIGINT, Ctrl-C.
-    Interrupt,
-    /// SIGTERM, what Kubernetes sends first.
-    Terminate,
-}
-
-impl fmt::Display for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Interrupt => "SIGINT",
-            Self::Terminate => "SIGTERM",
-        })
-    }
-}
 
 /// SIGTERM and SIGINT as they arrive. While any exists, and after, neither ends the process by itself.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! The async driver of `dialback-core`, written once against the [`Runtime`] trait.
 
 pub mod agent;
+pub mod connectivity;
 pub mod dial;
 pub mod grpc;
 pub mod http;
@@ -11,6 +12,7 @@ mod net;
 mod percent;
 mod runtime;
 pub mod server;
+mod signal;
 mod system_error;
 mod timer;
 pub mod tls;
@@ -18,4 +20,5 @@ mod tunnel;
 
 pub use net::{Listener, PeerAddr, Socket, TcpOptions, reset_on_close};
 pub use runtime::{Runtime, Sleep, Task};
+pub use signal::Signal;
 pub use timer::{Elapsed, Timer, timeout_at};

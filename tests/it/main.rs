@@ -9,6 +9,7 @@
 mod bad_input;
 mod connect;
 mod connect_answers;
+mod connectivity;
 mod fleet;
 mod grpc;
 mod half_close;

@@ -1,9 +1,11 @@
 //! Throw-away certificates.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -33,13 +35,17 @@ impl Pki {
         &self,
         usage: ExtendedKeyUsagePurpose,
     ) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let (certificate, key) = self.sign(usage);
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        (vec![certificate.der().clone()], key)
+    }
+
+    fn sign(&self, usage: ExtendedKeyUsagePurpose) -> (Certificate, KeyPair) {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).unwrap();
         params.extended_key_usages = vec![usage];
         let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        (vec![certificate.der().clone()], key)
+        (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
     /// A server that demands client certificates of this CA.
@@ -84,6 +90,23 @@ impl Pki {
             .unwrap();
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Arc::new(config)
+    }
+
+    /// Writes the CA's certificate, and one of a client with its key, into `folder`: `ca.crt`, `client.crt` and
+    /// `client.key`.
+    ///
+    /// # Panics
+    /// When they can't be written.
+    pub fn write_client(&self, folder: &Path) {
+        let (certificate, key) = self.sign(ExtendedKeyUsagePurpose::ClientAuth);
+        let files = [
+            ("ca.crt", self.issuer.pem()),
+            ("client.crt", certificate.pem()),
+            ("client.key", key.serialize_pem()),
+        ];
+        for (name, pem) in files {
+            std::fs::write(folder.join(name), pem).unwrap();
+        }
     }
 
     /// A client that trusts this CA and has no certificate itself.

@@ -211,6 +211,12 @@ impl Caller {
         Ok(MessageStream::called(send, response, self.max_message))
     }
 
+    /// How many calls the server takes at once on this connection; all of them, before its SETTINGS have come.
+    #[must_use]
+    pub fn max_streams(&self) -> usize {
+        self.h2.current_max_send_streams()
+    }
+
     /// Why no further call can be made: the server is going away (GOAWAY), or the connection is lost. `None`
     /// while all is well.
     ///

@@ -6,6 +6,7 @@
 //! atomic addition.
 
 mod agent;
+mod client;
 mod family;
 mod packets;
 mod process;
@@ -14,6 +15,8 @@ mod text;
 mod tunnels;
 
 pub use agent::AgentMetrics;
+pub(crate) use client::ClientConnectionGauge;
+pub use client::ClientMetrics;
 pub use family::Counted;
 pub use packets::Segment;
 pub use server::{ServerMetrics, TlsListener};

@@ -1,0 +1,130 @@
+//! Dials through a proxy server in http-connect mode.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use super::error::{DialError, ProxyError};
+use super::transport::{ProxyServer, Transport};
+use crate::runtime::Runtime;
+
+/// What an answer may have in bytes, the text of a refusal included.
+const MAX_ANSWER: usize = 16 * 1024;
+const MAX_HEADERS: usize = 64;
+
+/// Connects to the server and asks it for `address`. Bytes that came right behind the answer are the
+/// endpoint's first.
+pub(super) async fn dial<R: Runtime>(
+    runtime: &R,
+    server: &ProxyServer,
+    address: &str,
+    limit: Duration,
+) -> Result<(Transport<R>, Bytes), DialError> {
+    let unreachable = |error| DialError::proxy(&server.name, error);
+    let mut transport = server.connect(runtime, limit).await.map_err(unreachable)?;
+    let early = ask(&mut transport, &server.name, address).await?;
+    Ok((transport, early))
+}
+
+async fn ask(
+    transport: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    proxy: &str,
+    address: &str,
+) -> Result<Bytes, DialError> {
+    let unreachable = |error| DialError::proxy(proxy, error);
+    let broken = |error| unreachable(ProxyError::Io(error));
+    // As kube-apiserver does, with a Host that says nothing.
+    let request = format!("CONNECT {address} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+    transport
+        .write_all(request.as_bytes())
+        .await
+        .map_err(broken)?;
+    transport.flush().await.map_err(broken)?;
+    let mut received = BytesMut::with_capacity(1024);
+    let head = loop {
+        let read = transport.read_buf(&mut received).await.map_err(broken)?;
+        if let Some(head) = Head::parse(&received).map_err(unreachable)? {
+            break head;
+        }
+        if read == 0 && received.is_empty() {
+            return Err(DialError::Abandoned {
+                address: address.to_owned(),
+                text: "connection closed without an answer".to_owned(),
+            });
+        }
+        if read == 0 || received.len() >= MAX_ANSWER {
+            return Err(unreachable(ProxyError::Http(shown(&received))));
+        }
+    };
+    let mut rest = received.split_off(head.length);
+    if head.code == 200 {
+        return Ok(rest.freeze());
+    }
+    // The reason ends with the connection, and whatever of it can be had is told.
+    while rest.len() < head.body.min(MAX_ANSWER) {
+        match transport.read_buf(&mut rest).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+    }
+    let text = shown(&rest);
+    let text = if text.is_empty() { head.reason } else { text };
+    Err(match head.code {
+        401 | 403 | 407 => unreachable(ProxyError::Credentials {
+            code: head.code,
+            text,
+        }),
+        429 => DialError::Throttled {
+            address: address.to_owned(),
+            text,
+        },
+        504 => DialError::TimedOut {
+            address: address.to_owned(),
+            text,
+        },
+        _ => DialError::reported(address, &text),
+    })
+}
+
+#[derive(Debug)]
+struct Head {
+    code: u16,
+    reason: String,
+    /// Bytes of the head itself.
+    length: usize,
+    /// Bytes that the body has at the most.
+    body: usize,
+}
+
+impl Head {
+    /// `None` while it is not complete.
+    fn parse(received: &[u8]) -> Result<Option<Self>, ProxyError> {
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut response = httparse::Response::new(&mut headers);
+        match response.parse(received) {
+            Ok(httparse::Status::Complete(length)) => {
+                let body = response
+                    .headers
+                    .iter()
+                    .find(|header| header.name.eq_ignore_ascii_case("content-length"))
+                    .and_then(|header| std::str::from_utf8(header.value).ok()?.trim().parse().ok());
+                Ok(Some(Self {
+                    code: response.code.unwrap_or_default(),
+                    reason: response.reason.unwrap_or_default().to_owned(),
+                    length,
+                    body: body.unwrap_or(usize::MAX),
+                }))
+            }
+            Ok(httparse::Status::Partial) => Ok(None),
+            Err(_) => Err(ProxyError::Http(shown(received))),
+        }
+    }
+}
+
+/// What of the server's bytes goes into a message.
+fn shown(bytes: &[u8]) -> String {
+    let bytes = &bytes[..bytes.len().min(512)];
+    let text = String::from_utf8_lossy(bytes);
+    text.trim().replace(|c: char| c.is_control(), " ")
+}

@@ -1,0 +1,177 @@
+//! A connection to an endpoint, whichever way it goes.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::grpc_stream::GrpcStream;
+use super::transport::Transport;
+use crate::runtime::Runtime;
+
+/// A connection to an endpoint; dropping it closes it, on the far side too.
+///
+/// `poll_shutdown` ends the sending direction. Over TCP and HTTP-CONNECT that is all it does on this side; a
+/// Konnectivity peer on the way that knows no half-close ends the whole connection then, and what the endpoint
+/// had sent before can still be read.
+#[derive(Debug)]
+pub struct DialbackStream<R: Runtime> {
+    way: Way<R>,
+    local: String,
+    remote: String,
+    closed: Option<Closed>,
+}
+
+#[derive(Debug)]
+pub(super) enum Way<R: Runtime> {
+    Transport {
+        transport: Transport<R>,
+        /// What came with the proxy server's answer.
+        early: Bytes,
+    },
+    Grpc(GrpcStream<R>),
+}
+
+/// How a connection ended, as far as reading and writing have shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Closed {
+    /// The endpoint was done.
+    ByEndpoint,
+    /// The connection broke or was refused: kind and words of the error that a read or write ended with.
+    Failed(io::ErrorKind, String),
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByEndpoint => f.write_str("closed by the endpoint"),
+            Self::Failed(_, text) => f.write_str(text),
+        }
+    }
+}
+
+impl<R: Runtime> DialbackStream<R> {
+    pub(super) fn new(way: Way<R>, local: String, remote: &str) -> Self {
+        Self {
+            way,
+            local,
+            remote: remote.to_owned(),
+            closed: None,
+        }
+    }
+
+    /// Where this end is: the proxy server that the connection goes through, or `direct`.
+    #[must_use]
+    pub fn local_name(&self) -> &str {
+        &self.local
+    }
+
+    /// What was dialled.
+    #[must_use]
+    pub fn remote_name(&self) -> &str {
+        &self.remote
+    }
+
+    /// Whether and how the connection has ended: an end of file or an error was met.
+    #[must_use]
+    pub const fn closed(&self) -> Option<&Closed> {
+        self.closed.as_ref()
+    }
+
+    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result
+            && self.closed.is_none()
+        {
+            self.closed = Some(Closed::Failed(error.kind(), error.to_string()));
+        }
+        result
+    }
+}
+
+impl<R: Runtime> AsyncRead for DialbackStream<R> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let stream = self.get_mut();
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        let read = match &mut stream.way {
+            Way::Transport { early, .. } if !early.is_empty() => {
+                let taken = early.len().min(buffer.remaining());
+                buffer.put_slice(&early[..taken]);
+                early.advance(taken);
+                Ok(())
+            }
+            Way::Transport { transport, .. } => {
+                ready!(Pin::new(transport).poll_read(cx, buffer))
+            }
+            Way::Grpc(inner) => ready!(Pin::new(inner).poll_read(cx, buffer)),
+        };
+        if read.is_ok() && buffer.filled().len() == before && stream.closed.is_none() {
+            stream.closed = Some(Closed::ByEndpoint);
+        }
+        Poll::Ready(stream.note(read))
+    }
+}
+
+impl<R: Runtime> AsyncWrite for DialbackStream<R> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let stream = self.get_mut();
+        let written = ready!(match &mut stream.way {
+            Way::Transport { transport, .. } => Pin::new(transport).poll_write(cx, bytes),
+            Way::Grpc(inner) => Pin::new(inner).poll_write(cx, bytes),
+        });
+        Poll::Ready(stream.note(written))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let stream = self.get_mut();
+        let written = ready!(match &mut stream.way {
+            Way::Transport { transport, .. } => {
+                Pin::new(transport).poll_write_vectored(cx, buffers)
+            }
+            Way::Grpc(inner) => Pin::new(inner).poll_write_vectored(cx, buffers),
+        });
+        Poll::Ready(stream.note(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.way {
+            Way::Transport { transport, .. } => transport.is_write_vectored(),
+            Way::Grpc(inner) => inner.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stream = self.get_mut();
+        let flushed = ready!(match &mut stream.way {
+            Way::Transport { transport, .. } => Pin::new(transport).poll_flush(cx),
+            Way::Grpc(inner) => Pin::new(inner).poll_flush(cx),
+        });
+        Poll::Ready(stream.note(flushed))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stream = self.get_mut();
+        match &mut stream.way {
+            Way::Transport { transport, .. } => Pin::new(transport).poll_shutdown(cx),
+            Way::Grpc(inner) => Pin::new(inner).poll_shutdown(cx),
+        }
+    }
+}
