@@ -325,6 +325,7 @@ impl Triad {
         for (_, tunnel) in self.tunnels.iter_mut() {
             moved |= tunnel.run(now, &mut self.endpoints);
         }
+        self.heed_links();
         moved |= self.answer_offers();
         self.heed_links();
         let mut dialler = RoutedDials {
