@@ -246,25 +246,28 @@ fn the_first_packet_confirms_a_resumption_once() {
     assert!(!session.take_confirmation());
 }
 
+type Ends = [Session; 2];
+type Wires = [VecDeque<Packet>; 2];
+type Taken = [Vec<Packet>; 2];
+
 quickcheck! {
     /// Two ends of a session whose transport goes at any point, each direction losing what it will: every packet is
     /// taken once and in order.
     fn every_packet_is_taken_once_and_in_order(steps: Vec<(u8, u8)>) -> bool {
         let now = epoch();
         let mut ends = [session(), session()];
-        let mut wires: [VecDeque<Packet>; 2] = Default::default();
+        let mut wires: Wires = Default::default();
         let mut sent = [0, 0];
-        let mut taken: [Vec<Packet>; 2] = Default::default();
-        let step = |which: usize, arrives: bool, ends: &mut [Session; 2], wires: &mut [VecDeque<Packet>; 2], taken: &mut [Vec<Packet>; 2]| {
-            if arrives
-                && let Some(packet) = wires[which].pop_front()
+        let mut taken: Taken = Default::default();
+        let arrive = |which: usize, ends: &mut Ends, wires: &mut Wires, taken: &mut Taken| {
+            if let Some(packet) = wires[which].pop_front()
                 && ends[1 - which].take(now, &packet).expect("counts fit")
             {
                 taken[1 - which].push(packet);
             }
-            if let Some(packet) = ends[which].next(now) {
-                wires[which].push_back(packet);
-            }
+        };
+        let send = |which: usize, ends: &mut Ends, wires: &mut Wires| {
+            wires[which].extend(ends[which].next(now));
         };
         for (what, choice) in steps {
             let which = usize::from(what & 1);
@@ -284,9 +287,8 @@ quickcheck! {
                     }
                     for which in [0, 1] {
                         while !wires[which].is_empty() {
-                            step(which, true, &mut ends, &mut wires, &mut taken);
+                            arrive(which, &mut ends, &mut wires, &mut taken);
                         }
-                        wires[which].clear();
                     }
                     let counts = [ends[0].received(), ends[1].received()];
                     for which in [0, 1] {
@@ -294,12 +296,14 @@ quickcheck! {
                         ends[which].resume(now, counts[1 - which]).expect("counts fit");
                     }
                 }
-                _ => step(which, choice & 1 == 0, &mut ends, &mut wires, &mut taken),
+                _ if choice & 1 == 0 => arrive(which, &mut ends, &mut wires, &mut taken),
+                _ => send(which, &mut ends, &mut wires),
             }
         }
         while !wires.iter().all(VecDeque::is_empty) || ends.iter().any(Session::has_next) {
             for which in [0, 1] {
-                step(which, true, &mut ends, &mut wires, &mut taken);
+                arrive(which, &mut ends, &mut wires, &mut taken);
+                send(which, &mut ends, &mut wires);
             }
         }
         (0..2).all(|which| {
