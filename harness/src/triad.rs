@@ -45,7 +45,7 @@ pub struct Triad {
     router: Router,
     sessions: Sessions,
     /// Stands for randomness: every token is another one.
-    tokens: u8,
+    tokens: u128,
     routes: u64,
     tunnels: Tunnels,
     grpc: Vec<GrpcFrontend>,
@@ -104,7 +104,7 @@ impl Triad {
         let resumption = agreed.resume.then(|| {
             let token = self.next_token();
             // Ids differ as tokens do.
-            Resumption::new(SessionId::new([self.tokens; 16]), token)
+            Resumption::new(SessionId::new(self.tokens.to_be_bytes()), token)
         });
         let session = resumption.as_ref().map(|r| (r.id, r.token));
         let mut tunnel = Tunnel::new(server, agent, pipes, agreed, resumption);
@@ -120,8 +120,10 @@ impl Triad {
     }
 
     fn next_token(&mut self) -> SessionToken {
-        self.tokens = self.tokens.wrapping_add(1);
-        SessionToken::new([self.tokens; 32])
+        self.tokens += 1;
+        let mut token = [0; 32];
+        token[..16].copy_from_slice(&self.tokens.to_be_bytes());
+        SessionToken::new(token)
     }
 
     /// Every link there ever was, oldest first.
