@@ -143,6 +143,16 @@ impl Sessions {
         entry.token
     }
 
+    /// The links whose sessions are `identity`'s. An agent that comes without offering one of those that wait has
+    /// started anew, and will never offer it.
+    pub fn links_of(&self, identity: &[u8]) -> Vec<LinkId> {
+        let theirs = self.by_id.values();
+        theirs
+            .filter(|entry| entry.identity == identity)
+            .map(|entry| entry.link)
+            .collect()
+    }
+
     /// The agent has used the new transport, hence knows the new token.
     pub fn confirm(&mut self, link: LinkId) {
         let id = self.by_link.get(&link);

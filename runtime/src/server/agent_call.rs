@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use dialback_core::Negotiated;
 use dialback_core::server::{Link, ResumeRefused};
 use dialback_core::wire::{
     AGENT_ID, AGENT_IDENTIFIERS, AgentMetadata, EXTENSIONS, Extensions, RESUME, ResumeAnswer,
     ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION, SessionGrant, SessionId, SessionToken,
 };
+use dialback_core::{CloseReason, Negotiated};
 use http::HeaderMap;
 use tokio::sync::Notify;
 
@@ -63,6 +63,9 @@ impl<R: Runtime> Server<R> {
                 return None;
             }
         };
+        let anonymous = identity.is_empty();
+        // One certificate may serve several agents.
+        let identity = &[identity, &[0], agent.agent_id.as_bytes()].concat();
         let mut response = HeaderMap::new();
         insert(&mut response, SERVER_ID, &self.config.server_id);
         let count = self.config.server_count.to_string();
@@ -83,6 +86,9 @@ impl<R: Runtime> Server<R> {
                 stream,
                 retired: Arc::default(),
             });
+        }
+        if offers.is_empty() && !anonymous {
+            self.end_forsaken(identity);
         }
         let offer = Extensions::parse(header_values(metadata, EXTENSIONS));
         let session = self.new_session();
@@ -145,6 +151,26 @@ impl<R: Runtime> Server<R> {
             tunnel,
             stream,
             retired,
+        }
+    }
+
+    /// Ends what waits for an agent that has started anew: its endpoint connections are gone.
+    fn end_forsaken(&self, identity: &[u8]) {
+        let tunnels: Vec<_> = {
+            let agents = self.agents();
+            let links = agents.sessions.links_of(identity);
+            links
+                .iter()
+                .filter_map(|link| agents.tunnels.get(link).cloned())
+                .collect()
+        };
+        let now = self.runtime.now();
+        for tunnel in tunnels {
+            tunnel.with(|link| {
+                if link.is_suspended() {
+                    link.handle_ended(now, CloseReason::TunnelLost);
+                }
+            });
         }
     }
 
