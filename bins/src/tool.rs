@@ -1,13 +1,15 @@
-//! The `dialback` command: certificates, a demonstration, measurements.
+//! The `dialback` command: connections through a proxy server, certificates, a demonstration, measurements.
 //!
-//! It starts proxy servers and agents as children of its own, which are this same binary in another role.
+//! The last two start proxy servers and agents as children, which are this same binary in another role.
 
 pub(crate) mod child;
+mod client;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod installation;
 pub(crate) mod loopback;
 pub(crate) mod scratch;
+mod shell;
 pub(crate) mod signal;
 pub(crate) mod tls;
 
@@ -15,11 +17,12 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::{io, iter};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{bench, certs, demo};
 
-/// Try, equip and measure Dialback, the network proxy between a cluster's API server and its nodes.
+/// Connect through, try, equip and measure Dialback, the network proxy between a cluster's API server and its
+/// nodes.
 #[derive(Debug, Parser)]
 #[command(name = "dialback", version)]
 struct Tool {
@@ -33,6 +36,8 @@ struct Tool {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Client(client::Command),
     /// Make a certificate authority for agents, one for frontends, and what they sign
     Certs(certs::Options),
     /// Start a server and an agent on this machine and fetch a page through them
@@ -42,6 +47,10 @@ enum Command {
     /// Both serve the same load in turns, and the ratio is ours to the relay's: for throughput and dials more
     /// is better, for times and memory less.
     Bench(bench::Options),
+    /// Print completions for a shell
+    Completions(shell::Completions),
+    /// Print this command's man page, or write those of all subcommands
+    Man(shell::Man),
     /// The daemon, for this command's own use
     #[command(hide = true, disable_help_flag = true)]
     ProxyServer(DaemonFlags),
@@ -81,9 +90,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         child::end_with_stdin();
     }
     match tool.command {
+        Command::Client(command) => match client::run(command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("dialback: {error}");
+                ExitCode::from(error.exit_code())
+            }
+        },
         Command::Certs(options) => report(certs::run(&options, &mut io::stdout().lock())),
         Command::Demo(options) => report(demo::run(&options, &mut io::stdout())),
         Command::Bench(options) => report(bench::run(&options, &mut io::stdout())),
+        Command::Completions(options) => {
+            report(options.write(Tool::command(), &mut io::stdout().lock()))
+        }
+        Command::Man(options) => report(options.write(Tool::command(), &mut io::stdout().lock())),
         Command::ProxyServer(daemon) => crate::proxy_server::run(daemon.arguments("proxy-server")),
         Command::ProxyAgent(daemon) => crate::proxy_agent::run(daemon.arguments("proxy-agent")),
         Command::BenchRelay(options) => report(bench::relay::run(&options)),

@@ -1,4 +1,4 @@
-//! Signals, in a process of their own.
+//! Signals, in a process of their own. Tasks, timers and sockets: the contract of every runtime, in `tests/`.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use dialback_smol::{Signal, TerminationSignals};

@@ -1,7 +1,7 @@
-//! Bytes through HTTP-CONNECT, a server and an agent: all of them, in order, both ways.
+//! Bytes through HTTP-CONNECT: at the edges of TLS and of the request, and many streams at once.
 
 use dialback_tests::endpoint::{Endpoint, pattern, pattern_from};
-use dialback_tests::frontend::{connect, connect_tcp, dial, exchange};
+use dialback_tests::frontend::{connect, dial, exchange};
 use dialback_tests::pair::{Pair, PairOptions};
 use dialback_tests::run::run;
 use dialback_tests::wait::within;
@@ -11,67 +11,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
-
-#[test]
-fn bytes_come_back_from_an_echo() {
-    for plain in [false, true] {
-        run(async |_| {
-            let pair = Pair::start(PairOptions::default().plain(plain)).await;
-            let echo = Endpoint::echo().await;
-            let address = echo.address.to_string();
-            let mut stream = connect(&pair.socket(), &address).await.unwrap();
-            exchange(&mut stream, &pattern(3 << 20)).await;
-            drop(stream);
-            let mut stream = connect_tcp(pair.server.tcp, &address).await.unwrap();
-            exchange(&mut stream, &pattern(1 << 20)).await;
-            drop(stream);
-            pair.end().await;
-        });
-    }
-}
-
-#[test]
-fn everything_before_the_endpoints_end_is_delivered() {
-    for plain in [false, true] {
-        run(async |_| {
-            let pair = Pair::start(PairOptions::default().plain(plain)).await;
-            let source = Endpoint::source(20 << 20).await;
-            let address = source.address.to_string();
-            let mut stream = connect(&pair.socket(), &address).await.unwrap();
-            let mut got = Vec::new();
-            within("the download ends", stream.read_to_end(&mut got))
-                .await
-                .unwrap();
-            assert!(got == pattern(20 << 20), "{} bytes", got.len());
-            // Its own direction is open still.
-            drop(stream);
-            pair.end().await;
-        });
-    }
-}
-
-/// The reference throws away what its agent has not written yet when the frontend closes.
-#[test]
-fn everything_before_the_frontends_end_is_delivered() {
-    for plain in [false, true] {
-        run(async |_| {
-            let pair = Pair::start(PairOptions::default().plain(plain)).await;
-            let (sink, mut delivered) = Endpoint::sink().await;
-            let address = sink.address.to_string();
-            let mut stream = connect(&pair.socket(), &address).await.unwrap();
-            stream.write_all(&pattern(8 << 20)).await.unwrap();
-            drop(stream);
-            let delivery = within("a delivery", delivered.recv()).await.unwrap();
-            assert!(
-                delivery.bytes == pattern(8 << 20),
-                "{} bytes",
-                delivery.bytes.len()
-            );
-            delivery.end.unwrap();
-            pair.end().await;
-        });
-    }
-}
 
 /// The last record and the close_notify in one segment, which the reference drops under TLS 1.2.
 #[test]

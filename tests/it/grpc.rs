@@ -21,38 +21,6 @@ fn close_response(connect_id: i64, error: &str) -> Packet {
     }
 }
 
-#[test]
-fn bytes_come_back_from_an_echo() {
-    for plain in [false, true] {
-        run(async |_| {
-            let pair = Pair::start(PairOptions::default().grpc().plain(plain)).await;
-            let echo = Endpoint::echo().await;
-            let mut frontend = GrpcFrontend::start(&pair.socket()).await;
-            let connection = frontend.dial(&echo.address.to_string()).await.unwrap();
-            frontend.exchange(connection, &pattern(3 << 20)).await;
-            frontend.close(connection).await;
-            pair.end().await;
-        });
-    }
-}
-
-#[test]
-fn everything_before_the_endpoints_end_is_delivered() {
-    for plain in [false, true] {
-        run(async |_| {
-            let pair = Pair::start(PairOptions::default().grpc().plain(plain)).await;
-            let source = Endpoint::source(8 << 20).await;
-            let mut frontend = GrpcFrontend::start(&pair.socket()).await;
-            let connection = frontend.dial(&source.address.to_string()).await.unwrap();
-            let (got, error) = frontend.rest(connection).await;
-            assert!(got == pattern(8 << 20), "{} bytes", got.len());
-            assert_eq!(error, "");
-            drop(frontend);
-            pair.end().await;
-        });
-    }
-}
-
 /// With CLOSE_REQ, with the end of the call, and with its reset right behind the data.
 #[test]
 fn everything_before_the_frontends_close_is_delivered() {

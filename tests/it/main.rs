@@ -10,6 +10,8 @@ mod bad_input;
 mod connect;
 mod connect_answers;
 mod connectivity;
+mod connector;
+mod contract;
 mod fleet;
 mod grpc;
 mod half_close;

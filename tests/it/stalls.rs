@@ -1,4 +1,4 @@
-//! One stream that nobody reads stalls only itself.
+//! Resets in the middle of a stall, and stalls that plain peers have no signal for.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -32,47 +32,6 @@ async fn fill<S: AsyncWrite + Unpin>(stream: &mut S) {
     while let Ok(written) = tokio::time::timeout(quiet, stream.write(&chunk)).await {
         written.unwrap();
     }
-}
-
-#[test]
-fn a_frontend_that_reads_nothing_stalls_only_itself() {
-    run(async |_| {
-        let pair = Pair::start(PairOptions::default()).await;
-        let (echo, source) = (Endpoint::echo().await, Endpoint::source(DOWNLOAD).await);
-        let address = echo.address.to_string();
-        let mut open = connect(&pair.socket(), &address).await.unwrap();
-        let address = source.address.to_string();
-        let mut stalled = connect(&pair.socket(), &address).await.unwrap();
-        // Once some of it has come, all of it is under way as far as it gets.
-        stalled.read_u8().await.unwrap();
-        others_go_on(&pair, &echo, &mut open).await;
-        // Not one byte was lost meanwhile.
-        let mut rest = Vec::new();
-        stalled.read_to_end(&mut rest).await.unwrap();
-        assert!(rest == pattern(DOWNLOAD)[1..], "{} bytes", rest.len());
-        drop((open, stalled));
-        pair.end().await;
-    });
-}
-
-#[test]
-fn an_endpoint_that_reads_nothing_stalls_only_itself() {
-    run(async |_| {
-        let pair = Pair::start(PairOptions::default()).await;
-        let (echo, black_hole) = (Endpoint::echo().await, Endpoint::black_hole().await);
-        let address = echo.address.to_string();
-        let mut open = connect(&pair.socket(), &address).await.unwrap();
-        let address = black_hole.address.to_string();
-        let mut stalled = connect(&pair.socket(), &address).await.unwrap();
-        fill(&mut stalled).await;
-        others_go_on(&pair, &echo, &mut open).await;
-        // The endpoint goes, and with it what waited for it.
-        drop((black_hole, open));
-        let end = within("the stream ends", stalled.read_u8()).await;
-        assert!(end.is_err());
-        drop(stalled);
-        pair.end().await;
-    });
 }
 
 /// The agent's write meets the reset first, and a read finds no more than an end then.

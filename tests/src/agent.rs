@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dialback_core::agent::{FleetConfig, LinkConfig};
+use dialback_runtime::Runtime;
 use dialback_runtime::agent::{Agent, AgentConfig};
 use dialback_runtime::dial::ProxyEnvironment;
 use dialback_runtime::metrics::AgentMetrics;
 use dialback_tokio::TokioRuntime;
-use tokio::task::JoinHandle;
 
 use crate::pki::Pki;
+use crate::task::Task;
 use crate::wait::{eventually, within};
 
 /// How an agent differs from the defaults.
@@ -50,15 +51,23 @@ pub fn eager() -> FleetConfig {
 }
 
 /// An agent that runs until it is stopped or dropped.
-pub struct RunningAgent {
-    pub agent: Arc<Agent<TokioRuntime>>,
-    task: Option<JoinHandle<()>>,
+pub struct RunningAgent<R: Runtime = TokioRuntime> {
+    pub agent: Arc<Agent<R>>,
+    task: Option<Task<R, ()>>,
 }
 
 impl RunningAgent {
-    /// Starts an agent of the server at `server`; it is not connected yet.
+    /// Starts an agent of the server at `server`, on the runtime of the test; it is not connected yet.
     #[must_use]
     pub fn start(pki: &Pki, server: SocketAddr, options: AgentOptions) -> Self {
+        Self::start_on(&TokioRuntime::current().unwrap(), pki, server, options)
+    }
+}
+
+impl<R: Runtime> RunningAgent<R> {
+    /// Starts an agent of the server at `server`; it is not connected yet.
+    #[must_use]
+    pub fn start_on(runtime: &R, pki: &Pki, server: SocketAddr, options: AgentOptions) -> Self {
         let config = AgentConfig {
             server_host: server.ip().to_string(),
             server_port: server.port(),
@@ -73,10 +82,10 @@ impl RunningAgent {
             proxy: ProxyEnvironment::default(),
             disable_extensions: options.plain,
         };
-        let runtime = TokioRuntime::current().unwrap();
-        let agent = Agent::new(runtime, config, Arc::new(AgentMetrics::default())).unwrap();
+        let metrics = Arc::new(AgentMetrics::default());
+        let agent = Agent::new(runtime.clone(), config, metrics).unwrap();
         let running = Arc::clone(&agent);
-        let task = tokio::spawn(async move { running.run().await.unwrap() });
+        let task = Task::start(runtime, async move { running.run().await.unwrap() });
         Self {
             agent,
             task: Some(task),
@@ -103,13 +112,13 @@ impl RunningAgent {
     pub async fn stop(mut self) {
         self.agent.stop();
         if let Some(task) = self.task.take() {
-            within("the agent stops", task).await.unwrap();
+            within("the agent stops", task.join()).await;
         }
         self.streams(0).await;
     }
 }
 
-impl Drop for RunningAgent {
+impl<R: Runtime> Drop for RunningAgent<R> {
     fn drop(&mut self) {
         self.agent.stop();
     }

@@ -1,13 +1,10 @@
 //! The rest of the traffic, which goes on whatever one peer does.
 
-use tokio::net::UnixStream;
-
-use dialback_core::ConnectId;
 use dialback_runtime::server::FrontendMode;
 
 use crate::endpoint::Endpoint;
-use crate::frontend::{GrpcFrontend, connect, exchange};
 use crate::pair::{Pair, PairOptions};
+use crate::tunnel::Tunnel;
 
 /// What a played agent says about itself so that dials to [`PLAYED`] are its own.
 pub const PLAYED_IDENTIFIERS: &str = "host=played.test";
@@ -18,12 +15,8 @@ pub const PLAYED: &str = "played.test:1";
 pub struct Canary {
     pub pair: Pair,
     pub echo: Endpoint,
-    open: Open,
-}
-
-enum Open {
-    Connect(UnixStream),
-    Grpc(Box<GrpcFrontend>, ConnectId),
+    mode: FrontendMode,
+    open: Tunnel,
 }
 
 impl Canary {
@@ -35,17 +28,13 @@ impl Canary {
         let pair = Pair::start(options).await;
         let echo = Endpoint::echo().await;
         let address = echo.address.to_string();
-        let open = match mode {
-            FrontendMode::HttpConnect => {
-                Open::Connect(connect(&pair.socket(), &address).await.unwrap())
-            }
-            FrontendMode::Grpc => {
-                let mut frontend = GrpcFrontend::start(&pair.socket()).await;
-                let connection = frontend.dial(&address).await.unwrap();
-                Open::Grpc(Box::new(frontend), connection)
-            }
-        };
-        Self { pair, echo, open }
+        let open = Tunnel::dial(mode, &pair.socket(), &address).await.unwrap();
+        Self {
+            pair,
+            echo,
+            mode,
+            open,
+        }
     }
 
     /// The open stream carries bytes, and a new one too; nothing else is left at either end.
@@ -56,20 +45,11 @@ impl Canary {
     /// As [`Canary::sings`], with `streams` at the server, the open one among them.
     pub async fn sings_with(&mut self, streams: usize) {
         let address = self.echo.address.to_string();
-        match &mut self.open {
-            Open::Connect(stream) => {
-                exchange(stream, b"still here").await;
-                let mut fresh = connect(&self.pair.socket(), &address).await.unwrap();
-                exchange(&mut fresh, b"me too").await;
-            }
-            Open::Grpc(frontend, connection) => {
-                frontend.exchange(*connection, b"still here").await;
-                let mut fresh = GrpcFrontend::start(&self.pair.socket()).await;
-                let connection = fresh.dial(&address).await.unwrap();
-                fresh.exchange(connection, b"me too").await;
-                fresh.close(connection).await;
-            }
-        }
+        self.open.exchange(b"still here").await;
+        let fresh = Tunnel::dial(self.mode, &self.pair.socket(), &address).await;
+        let mut fresh = fresh.unwrap();
+        fresh.exchange(b"me too").await;
+        fresh.close().await;
         self.pair.server.streams(streams).await;
         self.pair.agents[0].streams(1).await;
     }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dialback_runtime::Runtime;
 use dialback_runtime::server::FrontendMode;
+use dialback_tokio::TokioRuntime;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -41,23 +43,37 @@ impl PairOptions {
 
     /// Frontends speak gRPC.
     #[must_use]
-    pub fn grpc(mut self) -> Self {
-        self.server.mode = FrontendMode::Grpc;
+    pub fn grpc(self) -> Self {
+        self.mode(FrontendMode::Grpc)
+    }
+
+    /// What frontends speak.
+    #[must_use]
+    pub fn mode(mut self, mode: FrontendMode) -> Self {
+        self.server.mode = mode;
         self
     }
 }
 
 /// A server and agents connected to it over mTLS.
-pub struct Pair {
+pub struct Pair<R: Runtime = TokioRuntime> {
     pub pki: Pki,
-    pub server: RunningServer,
-    pub agents: Vec<RunningAgent>,
+    pub server: RunningServer<R>,
+    pub agents: Vec<RunningAgent<R>>,
 }
 
 impl Pair {
+    /// Starts both on the runtime of the test.
     pub async fn start(options: PairOptions) -> Self {
+        Self::start_on(&TokioRuntime::current().unwrap(), options).await
+    }
+}
+
+impl<R: Runtime> Pair<R> {
+    /// Starts both.
+    pub async fn start_on(runtime: &R, options: PairOptions) -> Self {
         let pki = Pki::new();
-        let server = RunningServer::start(&pki, options.server);
+        let server = RunningServer::start_on(runtime, &pki, options.server);
         let agents: Vec<_> = (0..options.agents)
             .map(|index| {
                 let id = format!("agent-{index}");
@@ -65,7 +81,7 @@ impl Pair {
                     id,
                     ..options.agent.clone()
                 };
-                RunningAgent::start(&pki, server.agent_address, agent)
+                RunningAgent::start_on(runtime, &pki, server.agent_address, agent)
             })
             .collect();
         for agent in &agents {

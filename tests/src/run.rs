@@ -29,6 +29,17 @@ pub fn run(test: impl AsyncFnOnce(Log)) {
     drive(test);
 }
 
+/// As [`run`], with a runtime that `start` starts, hands over, and ends when that returns.
+///
+/// # Panics
+/// As there.
+pub fn run_with<R>(start: impl FnOnce(Box<dyn FnOnce(R) + '_>), test: impl AsyncFnOnce(R, Log)) {
+    let _shared = PROCESS.read().unwrap_or_else(PoisonError::into_inner);
+    start(Box::new(|runtime| {
+        drive(async |log| test(runtime, log).await);
+    }));
+}
+
 /// As [`run`], while no other test runs: for what concerns the whole process, such as its descriptors.
 ///
 /// # Panics

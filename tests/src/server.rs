@@ -12,9 +12,9 @@ use dialback_runtime::metrics::ServerMetrics;
 use dialback_runtime::server::{FrontendMode, Server, ServerConfig, Stopped};
 use dialback_runtime::{Listener, Runtime};
 use dialback_tokio::TokioRuntime;
-use tokio::task::JoinHandle;
 
 use crate::pki::Pki;
+use crate::task::Task;
 use crate::wait::{eventually, within};
 
 /// How a server differs from the defaults.
@@ -42,8 +42,9 @@ impl Default for ServerOptions {
 }
 
 /// A server with an agent listener and three for frontends, until it is stopped or dropped.
-pub struct RunningServer {
-    pub server: Arc<Server<TokioRuntime>>,
+pub struct RunningServer<R: Runtime = TokioRuntime> {
+    pub server: Arc<Server<R>>,
+    runtime: R,
     /// Where agents connect.
     pub agent_address: SocketAddr,
     /// Where frontends connect in plain text.
@@ -51,15 +52,27 @@ pub struct RunningServer {
     /// Where frontends connect over TLS.
     pub tls: SocketAddr,
     folder: PathBuf,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Vec<Task<R, ()>>,
 }
 
 impl RunningServer {
+    /// Starts a server on the runtime of the test.
+    ///
     /// # Panics
     /// When the system has no sockets to give.
     #[must_use]
     pub fn start(pki: &Pki, options: ServerOptions) -> Self {
-        let runtime = TokioRuntime::current().unwrap();
+        Self::start_on(&TokioRuntime::current().unwrap(), pki, options)
+    }
+}
+
+impl<R: Runtime> RunningServer<R> {
+    /// Starts a server.
+    ///
+    /// # Panics
+    /// When the system has no sockets to give.
+    #[must_use]
+    pub fn start_on(runtime: &R, pki: &Pki, options: ServerOptions) -> Self {
         let ServerOptions {
             id, mode, config, ..
         } = options;
@@ -93,13 +106,23 @@ impl RunningServer {
         let serving = || Arc::clone(&server);
         let (one, two, three, four) = (serving(), serving(), serving(), serving());
         let tasks = vec![
-            tokio::spawn(async move { one.serve_agents(agents, agent_tls).await }),
-            tokio::spawn(async move { two.serve_frontends(unix, None, mode).await }),
-            tokio::spawn(async move { three.serve_frontends(tcp, None, mode).await }),
-            tokio::spawn(async move { four.serve_frontends(tls, Some(frontend_tls), mode).await }),
+            Task::start(
+                runtime,
+                async move { one.serve_agents(agents, agent_tls).await },
+            ),
+            Task::start(runtime, async move {
+                two.serve_frontends(unix, None, mode).await
+            }),
+            Task::start(runtime, async move {
+                three.serve_frontends(tcp, None, mode).await
+            }),
+            Task::start(runtime, async move {
+                four.serve_frontends(tls, Some(frontend_tls), mode).await
+            }),
         ];
         Self {
             server,
+            runtime: runtime.clone(),
             agent_address,
             tcp: tcp_address,
             tls: tls_address,
@@ -142,9 +165,11 @@ impl RunningServer {
 
     /// Stops it and waits until nothing of it is left.
     pub async fn stop(mut self, limit: Duration) -> Stopped {
-        let stopped = within("the server stops", self.server.stop(limit)).await;
+        let server = Arc::clone(&self.server);
+        let stopping = Task::start(&self.runtime, async move { server.stop(limit).await });
+        let stopped = within("the server stops", stopping.join()).await;
         for task in self.tasks.drain(..) {
-            within("a listener is closed", task).await.unwrap();
+            within("a listener is closed", task.join()).await;
         }
         self.agents(0).await;
         self.streams(0).await;
@@ -152,9 +177,9 @@ impl RunningServer {
     }
 }
 
-impl Drop for RunningServer {
+impl<R: Runtime> Drop for RunningServer<R> {
     fn drop(&mut self) {
-        for task in &self.tasks {
+        for task in self.tasks.drain(..) {
             task.abort();
         }
         let _ = std::fs::remove_dir_all(&self.folder);

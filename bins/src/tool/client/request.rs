@@ -1,0 +1,144 @@
+//! `dialback request`: HTTP requests through the proxy server, as Konnectivity's test client sends them.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dialback_runtime::connectivity::Dialer;
+use dialback_tokio::TokioRuntime;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::error::ClientError;
+use super::http_request::split_url;
+use super::through::{Through, duration};
+use crate::tool::http::{Head, read_head, status};
+
+const EXAMPLES: &str = "\
+Examples:
+  dialback request --uds /run/konnectivity.sock http://web.default.svc:8000/success
+  dialback request --config egress-selector.yaml --count 100 --delay 10ms --method HEAD http://10.0.0.5/";
+
+/// What `dialback request` takes.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", super::EXIT_CODES))]
+pub(crate) struct Options {
+    #[command(flatten)]
+    through: Through,
+
+    /// How many requests, at once unless --delay spreads them
+    #[arg(long, short, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    count: u32,
+
+    /// From the start of one request to that of the next
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    delay: Option<Duration>,
+
+    /// The method
+    #[arg(long, short = 'X', value_name = "METHOD", default_value = "GET", value_parser = method)]
+    method: String,
+
+    /// Print the bodies too
+    #[arg(long)]
+    body: bool,
+
+    /// What to ask for; any answer is a success, whatever its status
+    #[arg(value_name = "http://HOST[:PORT]/PATH", value_parser = target)]
+    target: Target,
+}
+
+#[derive(Clone, Debug)]
+struct Target {
+    to: String,
+    path: String,
+}
+
+fn target(text: &str) -> Result<Target, &'static str> {
+    let odd = |c: char| c.is_whitespace() || c.is_control();
+    match split_url(text) {
+        Some((to, path)) if !text.contains(odd) => Ok(Target { to, path }),
+        _ => Err("is to be http://HOST[:PORT]/PATH"),
+    }
+}
+
+fn method(text: &str) -> Result<String, &'static str> {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if !text.is_empty() && text.bytes().all(is_token) {
+        Ok(text.to_owned())
+    } else {
+        Err("is not a method")
+    }
+}
+
+pub(super) async fn run(runtime: TokioRuntime, options: Options) -> Result<(), ClientError> {
+    let dialer = options.through.dialer(&runtime)?;
+    let options = Arc::new(options);
+    let all = options.count as usize;
+    let mut requests = JoinSet::new();
+    let mut next = Instant::now();
+    for number in 1..=options.count {
+        sleep_until(next).await;
+        next += options.delay.unwrap_or_default();
+        let (dialer, options) = (dialer.clone(), Arc::clone(&options));
+        requests.spawn(async move { request(number, &dialer, &options).await });
+    }
+    let mut failures = Vec::new();
+    while let Some(ended) = requests.join_next().await {
+        if let Ok(Err(error)) = ended {
+            eprintln!("dialback: {error}");
+            failures.push(error);
+        }
+    }
+    let failed = failures.len();
+    match failures.pop() {
+        None => Ok(()),
+        Some(error) if all == 1 => Err(error),
+        Some(_) => Err(ClientError::Some { failed, all }),
+    }
+}
+
+async fn request(
+    number: u32,
+    dialer: &Dialer<TokioRuntime>,
+    options: &Options,
+) -> Result<(), ClientError> {
+    let start = Instant::now();
+    let Options { method, target, .. } = options;
+    let mut stream = dialer.dial(&target.to).await.map_err(Box::new)?;
+    let exchange = async {
+        let request = format!(
+            "{method} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: dialback/{}\r\nAccept: */*\r\n\
+             Connection: close\r\n\r\n",
+            target.path,
+            target.to,
+            env!("CARGO_PKG_VERSION")
+        );
+        stream.write_all(request.as_bytes()).await?;
+        stream.flush().await?;
+        let Head { head, rest } = read_head(&mut stream).await?;
+        let status = status(&head)?;
+        let mut length = rest.len() as u64;
+        if options.body {
+            io::stdout().write_all(&rest)?;
+        }
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let read = stream.read(&mut buffer).await?;
+            if read == 0 {
+                break;
+            }
+            length += read as u64;
+            if options.body {
+                io::stdout().write_all(&buffer[..read])?;
+            }
+        }
+        let took = start.elapsed().as_secs_f64() * 1e3;
+        writeln!(
+            io::stdout(),
+            "{number}: {status}, {length} bytes, {took:.3} ms"
+        )
+    };
+    exchange.await.map_err(ClientError::Broken)
+}
