@@ -1,5 +1,9 @@
 //! [`dialback_runtime::Runtime`] on tokio: sockets, timers, tasks and signals.
+//!
+//! With the feature `hyper`, `connectivity::Connector` connects hyper's clients (and those built on hyper, such as
+//! kube's) through a proxy server.
 
+pub mod connectivity;
 mod net;
 mod runtime;
 mod signal;
