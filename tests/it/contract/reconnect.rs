@@ -28,10 +28,11 @@ pub(super) async fn a_tunnel_that_is_cut_ends_its_streams_and_is_replaced<R: Run
         };
         let server = world.server(&pki, options);
         let relay = Relay::start(vec![server.agent_address]).await;
-        let options = AgentOptions {
+        let mut options = AgentOptions {
             plain,
             ..AgentOptions::default()
         };
+        options.link.session.timeout = Duration::ZERO;
         let agent = world.agent(&pki, relay.address, options);
         let (echo, (sink, mut delivered)) = (Endpoint::echo().await, Endpoint::sink().await);
         for _ in 0..2 {

@@ -1,3 +1,6 @@
+mod half_close;
+mod sessions;
+
 use std::time::Duration;
 
 use super::*;

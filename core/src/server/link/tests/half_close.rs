@@ -127,9 +127,9 @@ fn a_close_takes_the_place_of_an_end_that_has_not_left() {
     t.link.handle_frontend_end(t.now, id);
     t.frontend_closes(id);
     assert_eq!(t.transmit_all(), [close_request(1)]);
-    // The endpoint ended meanwhile; its answer to the close is still to come.
+    // The endpoint ended meanwhile; the answer to the close is still to come.
     t.packet(close_write(1));
-    assert_eq!(t.outputs(id), []);
+    assert_eq!(t.outputs(id), [StreamOutput::EndOfData]);
     t.close_response(1, "");
     assert_ended(&mut t, id, CloseReason::FrontendClosed);
 }
