@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use crate::daemon::{Daemon, SecondSignal, run_until_stopped};
 use crate::flags::{ServerFlags, server_flags};
 
-pub use serve::{StartError, serve};
+pub use serve::StartError;
 
 /// The program: reads the command line, whose first argument is the program's name, and serves until it is stopped.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -19,7 +19,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         flags: server_flags(),
     };
     match daemon.options(arguments, ServerFlags::validate) {
-        Ok(options) => run_until_stopped(|stop| serve(options, stop), SecondSignal::Fails),
+        Ok((options, runtime)) => run_until_stopped(options, runtime, SecondSignal::Fails),
         Err(code) => code,
     }
 }

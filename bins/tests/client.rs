@@ -447,3 +447,31 @@ fn completions_and_man_pages_know_the_tools() {
     assert!(page.contains("Unix sockets"), "{page}");
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+/// Every command line of the manual, by the tool and its flags.
+#[test]
+fn the_manual_names_flags_that_there_are() {
+    let manual = include_str!("../../docs/client.md");
+    let mut checked = 0;
+    for line in manual.lines() {
+        let Some((_, line)) = line.split_once("dialback ") else {
+            continue;
+        };
+        if !manual.contains(&format!("$ dialback {line}")) {
+            continue;
+        }
+        let mut words = line.split_whitespace();
+        let tool = words.next().unwrap();
+        let help = run(tool, &[], &["--help"], b"");
+        assert_eq!(help.status.code(), Some(0), "{line}");
+        let help = String::from_utf8(help.stdout).unwrap();
+        for flag in words.filter(|word| word.starts_with("--")) {
+            assert!(
+                help.contains(&format!(" {flag} ")),
+                "{line}: {flag}\n{help}"
+            );
+        }
+        checked += 1;
+    }
+    assert!(checked >= 9, "only {checked} command lines were found");
+}

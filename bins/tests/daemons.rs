@@ -41,7 +41,10 @@ fn dial(pair: &Pair, endpoint: &str) -> UnixStream {
 
 #[test]
 fn a_pair_carries_a_connection_and_leaves_nothing_behind() {
-    let pair = Pair::start(Front::ConnectUnix, &[]);
+    carries_a_connection(Pair::start(Front::ConnectUnix, &[]));
+}
+
+fn carries_a_connection(pair: Pair) {
     let (endpoint, serving) = echo_once();
     let mut frontend = dial(&pair, &endpoint);
     frontend.write_all(b"to the endpoint and back").unwrap();
@@ -51,6 +54,17 @@ fn a_pair_carries_a_connection_and_leaves_nothing_behind() {
     drop(frontend);
     serving.join().unwrap();
     pair.finish();
+}
+
+/// Signals, health checks and metrics included: the pair starts, rests and ends by them.
+#[cfg(feature = "smol")]
+#[test]
+fn each_may_run_on_smol() {
+    for (server, agent) in [("smol", "smol"), ("smol", "tokio"), ("tokio", "smol")] {
+        let flags = [server, agent].map(|name| format!("--runtime={name}"));
+        let pair = Pair::start_with(Front::ConnectUnix, &[&flags[0]], &[&flags[1]]);
+        carries_a_connection(pair);
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! other executor implements [`Spawn`] for it, in a dozen lines: `async-io` brings a thread of its own and
 //! works under all of them.
 
+pub mod connectivity;
 mod executor;
 mod net;
 mod runtime;

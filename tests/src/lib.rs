@@ -26,3 +26,8 @@ pub mod task;
 pub mod tunnel;
 pub mod wait;
 pub mod world;
+
+/// The programs in the manual.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/client.md")]
+struct ClientManual;

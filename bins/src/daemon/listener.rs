@@ -4,19 +4,15 @@ use dialback_runtime::Runtime;
 use dialback_runtime::http::{HttpLimits, Routes, serve_http};
 use dialback_runtime::listen::{ListenError, bind_tcp};
 use dialback_runtime::tls::TlsError;
-use dialback_tokio::TokioRuntime;
 use thiserror::Error;
 
 use crate::flags::ListenAddress;
 
-/// Accepts TCP connections.
-pub(crate) type TcpListener = <TokioRuntime as Runtime>::TcpListener;
-
 /// Binds a TCP socket and listens.
-pub(crate) fn bind(
-    runtime: &TokioRuntime,
+pub(crate) fn bind<R: Runtime>(
+    runtime: &R,
     address: &ListenAddress,
-) -> Result<TcpListener, ListenerError> {
+) -> Result<R::TcpListener, ListenerError> {
     let failed = |error| ListenerError::Tcp {
         address: address.to_string(),
         error,
@@ -26,7 +22,7 @@ pub(crate) fn bind(
 }
 
 /// Answers HTTP requests until the task is dropped.
-pub(crate) async fn answer(runtime: TokioRuntime, listener: TcpListener, routes: impl Routes) {
+pub(crate) async fn answer<R: Runtime>(runtime: R, listener: R::TcpListener, routes: impl Routes) {
     serve_http(&runtime, &listener, &HttpLimits::default(), routes).await;
 }
 

@@ -10,6 +10,7 @@
 mod completion;
 pub(crate) mod listener;
 mod signals;
+mod work;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -18,11 +19,12 @@ use std::process::ExitCode;
 
 use tracing::{debug, error, warn};
 
-use crate::flags::{CommandLine, FlagSet, InvalidOptions, Parsed, Validated};
+use crate::flags::{CommandLine, FlagSet, InvalidOptions, Parsed, RuntimeName, Validated};
 use crate::logging::{self, PLAIN};
 
 pub use signals::StopSignal;
 pub(crate) use signals::{SecondSignal, run_until_stopped};
+pub(crate) use work::{Tasks, Work};
 
 /// The exit code for a failure of the log, and for SIGQUIT.
 const EXIT_ABNORMAL: u8 = 2;
@@ -39,7 +41,8 @@ pub(crate) struct Daemon<F> {
 }
 
 impl<F: Default> Daemon<F> {
-    /// Reads the command line, its first argument being the program's name, starts the log and validates.
+    /// Reads the command line, its first argument being the program's name, starts the log and validates. The
+    /// runtime is returned with the options, since it is the same for both daemons.
     ///
     /// # Errors
     /// The exit code, when there is nothing more to do; everything has been said by then.
@@ -47,7 +50,7 @@ impl<F: Default> Daemon<F> {
         &self,
         arguments: impl IntoIterator<Item = OsString>,
         validate: impl FnOnce(&F) -> Result<Validated<T>, InvalidOptions>,
-    ) -> Result<T, ExitCode> {
+    ) -> Result<(T, RuntimeName), ExitCode> {
         let arguments: Vec<OsString> = arguments.into_iter().skip(1).collect();
         if let [command, shell, ..] = arguments.as_slice()
             && command == "completion"
@@ -85,7 +88,7 @@ impl<F: Default> Daemon<F> {
         for warning in warnings {
             warn!("{warning}");
         }
-        Ok(options)
+        Ok((options, line.runtime))
     }
 
     /// Tells why the command line can't be read, and how to write one.

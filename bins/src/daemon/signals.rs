@@ -5,12 +5,16 @@ use std::future::Future;
 use std::io;
 use std::process::ExitCode;
 
-use dialback_tokio::{Signal, TerminationSignals};
+#[cfg(feature = "smol")]
+use dialback_smol::SmolRuntime;
+use dialback_tokio::{Signal, TerminationSignals, TokioRuntime};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::{EXIT_ABNORMAL, say_failure};
+use super::{EXIT_ABNORMAL, Work, say_failure};
+use crate::flags::RuntimeName;
 
 /// Tells a daemon's work that it is to end: after the first SIGTERM or SIGINT, for ever.
 #[derive(Clone, Debug)]
@@ -47,41 +51,61 @@ pub(crate) enum SecondSignal {
     Succeeds,
 }
 
-/// Runs a daemon's work on tokio until it ends, or a second signal ends it.
-pub(crate) fn run_until_stopped<W, E>(
-    work: impl FnOnce(StopSignal) -> W,
+/// Runs a daemon's work until it ends, or a second signal ends it.
+pub(crate) fn run_until_stopped(
+    work: impl Work,
+    runtime: RuntimeName,
     second: SecondSignal,
-) -> ExitCode
-where
-    W: Future<Output = Result<(), E>>,
-    E: fmt::Display,
-{
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            say_failure(&format_args!("failed to start threads: {error}"));
-            return ExitCode::FAILURE;
-        }
+) -> ExitCode {
+    let end = match runtime {
+        RuntimeName::Tokio => on_tokio(work),
+        #[cfg(feature = "smol")]
+        RuntimeName::Smol => on_smol(work),
     };
-    let end = runtime.block_on(async {
-        // Before the work starts, so that an early signal counts.
-        match Signals::listen() {
-            Ok(mut signals) => supervise(work, async || signals.next().await).await,
-            Err(error) => {
-                say_failure(&format_args!("failed to listen for signals: {error}"));
-                End::Failed
-            }
-        }
+    let end = end.unwrap_or_else(|error| {
+        say_failure(&format_args!("failed to start threads: {error}"));
+        End::Failed
     });
-    // Whatever still runs, like a name look-up, must not hold up the end.
-    runtime.shutdown_background();
     match (end, second) {
         (End::Done, _) | (End::CutOff, SecondSignal::Succeeds) => ExitCode::SUCCESS,
         (End::Failed, _) | (End::CutOff, SecondSignal::Fails) => ExitCode::FAILURE,
         (End::Quit, _) => ExitCode::from(EXIT_ABNORMAL),
+    }
+}
+
+fn on_tokio(work: impl Work) -> io::Result<End> {
+    let tokio = Builder::new_multi_thread().enable_all().build()?;
+    let runtime = TokioRuntime::new(tokio.handle().clone());
+    let end = tokio.block_on(under_signals(|stop| work.run(runtime, stop)));
+    // Whatever still runs, like a name look-up, must not hold up the end.
+    tokio.shutdown_background();
+    Ok(end)
+}
+
+/// Connections on threads of smol; on this one tokio, for the signals.
+#[cfg(feature = "smol")]
+fn on_smol(work: impl Work) -> io::Result<End> {
+    let tokio = Builder::new_current_thread().enable_all().build()?;
+    let threads = std::thread::available_parallelism()?;
+    let end = SmolRuntime::run(threads, async |runtime| {
+        tokio.block_on(under_signals(|stop| work.run(runtime, stop)))
+    });
+    tokio.shutdown_background();
+    end
+}
+
+async fn under_signals<W, E>(work: impl FnOnce(StopSignal) -> W) -> End
+where
+    W: Future<Output = Result<(), E>>,
+    E: fmt::Display,
+{
+    // Before the work starts, so that an early signal counts.
+    match Signals::listen() {
+        Ok(mut signals) => supervise(work, async || signals.next().await).await,
+        Err(error) => {
+            say_failure(&format_args!("failed to listen for signals: {error}"));
+            End::Failed
+        }
     }
 }
 

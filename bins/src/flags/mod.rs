@@ -22,6 +22,7 @@ mod logging;
 mod oracle;
 mod problem;
 mod quote;
+mod runtime;
 mod server;
 mod set;
 mod tunnel;
@@ -36,6 +37,7 @@ pub use logging::LoggingOptions;
 pub use problem::{CheckedFile, InvalidOptions, OptionProblem, Validated};
 pub(crate) use quote::escape_into;
 pub use quote::quote;
+pub use runtime::RuntimeName;
 pub use server::{
     AgentListener, FrontendListener, FrontendMode, ServerFlags, ServerOptions, server_flags,
 };

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
+use dialback_runtime::Runtime;
 use dialback_runtime::agent::Agent;
 use dialback_runtime::http::{agent_admin, agent_health};
-use dialback_tokio::TokioRuntime;
-use tokio::task::JoinSet;
 
-use crate::daemon::listener::{TcpListener, answer};
+use crate::daemon::Tasks;
+use crate::daemon::listener::answer;
 use crate::flags::AgentOptions;
 
 /// Serves both until the tasks are dropped.
-pub(super) fn serve(
-    tasks: &mut JoinSet<()>,
-    runtime: &TokioRuntime,
-    agent: &Arc<Agent<TokioRuntime>>,
-    health: TcpListener,
-    admin: TcpListener,
+pub(super) fn serve<R: Runtime>(
+    tasks: &mut Tasks<R>,
+    runtime: &R,
+    agent: &Arc<Agent<R>>,
+    health: R::TcpListener,
+    admin: R::TcpListener,
     options: &AgentOptions,
 ) {
     let ready = Arc::clone(agent);

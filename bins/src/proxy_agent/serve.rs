@@ -5,19 +5,27 @@ use std::time::Duration;
 
 use dialback_core::agent::fleet::FleetConfigError;
 use dialback_core::agent::{FleetConfig, LinkConfig};
+use dialback_runtime::Runtime;
 use dialback_runtime::agent::{Agent, AgentConfig, AgentConfigError};
 use dialback_runtime::dial::{InvalidProxy, ProxyEnvironment};
 use dialback_runtime::metrics::AgentMetrics;
 use dialback_runtime::tls::{ClientTls, KeyPairFiles, TlsError};
-use dialback_tokio::TokioRuntime;
 use thiserror::Error;
 
-use crate::daemon::StopSignal;
 use crate::daemon::listener::{ListenerError, bind};
+use crate::daemon::{StopSignal, Tasks, Work};
 use crate::flags::AgentOptions;
 
 /// How long dialling an endpoint may take (Konnectivity agent, `pkg/agent/client.go`); it has no flag there.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Work for AgentOptions {
+    type Error = StartError;
+
+    async fn run<R: Runtime>(self, runtime: R, stop: StopSignal) -> Result<(), StartError> {
+        serve(runtime, self, stop).await
+    }
+}
 
 /// Serves until a second signal ends the process: the first one drains, as in the reference.
 ///
@@ -25,8 +33,11 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Why it could not start.
-pub async fn serve(options: AgentOptions, mut stop: StopSignal) -> Result<(), StartError> {
-    let runtime = TokioRuntime::current().map_err(|_| StartError::NoRuntime)?;
+async fn serve<R: Runtime>(
+    runtime: R,
+    options: AgentOptions,
+    mut stop: StopSignal,
+) -> Result<(), StartError> {
     let config = config(&options)?;
     if let Some(proxy) = config.proxy.route(&config.server_host, config.server_port) {
         tracing::info!(proxy, "the proxy server is reached through HTTPS_PROXY");
@@ -36,7 +47,7 @@ pub async fn serve(options: AgentOptions, mut stop: StopSignal) -> Result<(), St
     let health = bind(&runtime, &options.health).map_err(StartError::Health)?;
     let admin = bind(&runtime, &options.admin).map_err(StartError::Admin)?;
 
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = Tasks::new(&runtime);
     super::health::serve(&mut tasks, &runtime, &agent, health, admin, &options);
     tracing::info!(
         agent_id = options.agent_id, server = options.server_host, health = %options.health,
@@ -109,7 +120,4 @@ pub enum StartError {
     /// The admin listener could not be set up.
     #[error("failed to run the admin server: {0}")]
     Admin(#[source] ListenerError),
-    /// Called outside a tokio runtime.
-    #[error("the agent runs on tokio and was started without it")]
-    NoRuntime,
 }

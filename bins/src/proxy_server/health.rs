@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
+use dialback_runtime::Runtime;
 use dialback_runtime::http::{server_admin, server_health};
 use dialback_runtime::server::Server;
-use dialback_tokio::TokioRuntime;
-use tokio::task::JoinSet;
 
-use crate::daemon::listener::{TcpListener, answer};
+use crate::daemon::Tasks;
+use crate::daemon::listener::answer;
 
 /// Serves both until the tasks are dropped.
-pub(super) fn serve(
-    tasks: &mut JoinSet<()>,
-    runtime: &TokioRuntime,
-    server: &Arc<Server<TokioRuntime>>,
-    health: TcpListener,
-    admin: TcpListener,
+pub(super) fn serve<R: Runtime>(
+    tasks: &mut Tasks<R>,
+    runtime: &R,
+    server: &Arc<Server<R>>,
+    health: R::TcpListener,
+    admin: R::TcpListener,
     profiling: bool,
 ) {
     let ready = Arc::clone(server);

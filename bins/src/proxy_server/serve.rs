@@ -9,15 +9,20 @@ use dialback_runtime::listen::{ExistingFile, SocketFile, bind_unix};
 use dialback_runtime::metrics::ServerMetrics;
 use dialback_runtime::server::{FrontendMode, Server, ServerConfig, Stopped};
 use dialback_runtime::tls::{KeyPairFiles, ServerTls, TlsError, TlsPolicy, TlsProtocol};
-use dialback_tokio::TokioRuntime;
 use thiserror::Error;
 
 use super::health;
-use crate::daemon::StopSignal;
-use crate::daemon::listener::{ListenerError, TcpListener, bind};
+use crate::daemon::listener::{ListenerError, bind};
+use crate::daemon::{StopSignal, Tasks, Work};
 use crate::flags::{CertificatePair, FrontendListener, ServerOptions};
 
-type UnixListener = <TokioRuntime as Runtime>::UnixListener;
+impl Work for ServerOptions {
+    type Error = StartError;
+
+    async fn run<R: Runtime>(self, runtime: R, stop: StopSignal) -> Result<(), StartError> {
+        serve(runtime, self, stop).await
+    }
+}
 
 /// Serves until a stop is asked for and done.
 ///
@@ -25,8 +30,11 @@ type UnixListener = <TokioRuntime as Runtime>::UnixListener;
 ///
 /// # Errors
 /// Why it could not start; once it serves, it ends only by being stopped.
-pub async fn serve(options: ServerOptions, mut stop: StopSignal) -> Result<(), StartError> {
-    let runtime = TokioRuntime::current().map_err(|_| StartError::NoRuntime)?;
+async fn serve<R: Runtime>(
+    runtime: R,
+    options: ServerOptions,
+    mut stop: StopSignal,
+) -> Result<(), StartError> {
     let frontends = Frontends::bind(&runtime, &options).map_err(StartError::Frontend)?;
     let agents = Agents::bind(&runtime, &options).map_err(StartError::Agent)?;
     let admin = bind(&runtime, &options.admin).map_err(StartError::Admin)?;
@@ -39,7 +47,7 @@ pub async fn serve(options: ServerOptions, mut stop: StopSignal) -> Result<(), S
         options.strategies.clone(),
         metrics,
     );
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = Tasks::new(&runtime);
     health::serve(
         &mut tasks,
         &runtime,
@@ -99,13 +107,13 @@ fn frontend_mode(options: &ServerOptions) -> FrontendMode {
 }
 
 /// The frontends' listener.
-enum Frontends {
-    Unix(UnixListener, Option<SocketFile>),
-    Tcp(TcpListener, Arc<rustls::ServerConfig>),
+enum Frontends<R: Runtime> {
+    Unix(R::UnixListener, Option<SocketFile>),
+    Tcp(R::TcpListener, Arc<rustls::ServerConfig>),
 }
 
-impl Frontends {
-    fn bind(runtime: &TokioRuntime, options: &ServerOptions) -> Result<Self, ListenerError> {
+impl<R: Runtime> Frontends<R> {
+    fn bind(runtime: &R, options: &ServerOptions) -> Result<Self, ListenerError> {
         match &options.frontends {
             FrontendListener::Unix { path, replace } => {
                 let existing = if *replace {
@@ -141,8 +149,8 @@ impl Frontends {
     /// Serves; the socket's file, if there is one, is removed when the returned guard is dropped.
     fn serve(
         self,
-        tasks: &mut tokio::task::JoinSet<()>,
-        server: &Arc<Server<TokioRuntime>>,
+        tasks: &mut Tasks<R>,
+        server: &Arc<Server<R>>,
         mode: FrontendMode,
     ) -> Option<SocketFile> {
         let server = Arc::clone(server);
@@ -160,13 +168,13 @@ impl Frontends {
 }
 
 /// The agents' listener.
-struct Agents {
-    listener: TcpListener,
+struct Agents<R: Runtime> {
+    listener: R::TcpListener,
     tls: Arc<rustls::ServerConfig>,
 }
 
-impl Agents {
-    fn bind(runtime: &TokioRuntime, options: &ServerOptions) -> Result<Self, ListenerError> {
+impl<R: Runtime> Agents<R> {
+    fn bind(runtime: &R, options: &ServerOptions) -> Result<Self, ListenerError> {
         let agents = &options.agents;
         let authority = agents.client_authority.as_deref();
         let tls = tls(
@@ -216,7 +224,4 @@ pub enum StartError {
     /// The health listener could not be set up.
     #[error("failed to run the health server: {0}")]
     Health(#[source] ListenerError),
-    /// Called outside a tokio runtime.
-    #[error("the server runs on tokio and was started without it")]
-    NoRuntime,
 }

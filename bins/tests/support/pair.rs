@@ -178,9 +178,14 @@ pub(crate) struct Pair {
 impl Pair {
     /// Starts both and waits until they are ready.
     pub(crate) fn start(front: Front, server_flags: &[&str]) -> Self {
+        Self::start_with(front, server_flags, &[])
+    }
+
+    /// As [`Pair::start`], the agent with flags of its own too.
+    pub(crate) fn start_with(front: Front, server_flags: &[&str], agent_flags: &[&str]) -> Self {
         let site = Site::new();
         let mut server = site.start_server(front, server_flags);
-        let mut agent = site.start_agent(&[]);
+        let mut agent = site.start_agent(agent_flags);
         agent.until("/readyz", 200);
         server.until("/readyz", 200);
         let descriptors = (server.descriptors(), agent.descriptors());

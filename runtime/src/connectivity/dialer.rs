@@ -139,19 +139,10 @@ impl<R: Runtime> Dialer<R> {
         address: &str,
         deadline: Instant,
     ) -> Result<GrpcStream<R>, DialError> {
-        let proxy = &links.server().name;
-        let slot = timeout_at(
-            &self.runtime,
-            deadline,
-            links.slot(self.options.dial_timeout),
-        )
-        .await
-        .unwrap_or(Err(ProxyError::TimedOut))
-        .map_err(|error| DialError::proxy(proxy, error))?;
-        let metrics = Arc::clone(&self.metrics);
-        let dial = GrpcStream::dial(&self.runtime, slot, proxy, address, deadline, metrics);
         // The tunnel keeps the deadline while the server is silent, this one while it takes no streams.
-        timeout_at(&self.runtime, deadline + GRACE, dial)
+        let limit = deadline + GRACE;
+        let dial = self.through_some(links, address, deadline);
+        timeout_at(&self.runtime, limit, dial)
             .await
             .unwrap_or_else(|_| {
                 Err(DialError::TimedOut {
@@ -159,6 +150,33 @@ impl<R: Runtime> Dialer<R> {
                     text: "the proxy server takes no streams".to_owned(),
                 })
             })
+    }
+
+    async fn through_some(
+        &self,
+        links: &Links<R>,
+        address: &str,
+        deadline: Instant,
+    ) -> Result<GrpcStream<R>, DialError> {
+        let proxy = &links.server().name;
+        let mut tries = OPEN_TRIES;
+        let mut stream = loop {
+            tries -= 1;
+            let slot = links.slot(self.options.dial_timeout);
+            let slot = timeout_at(&self.runtime, deadline, slot).await;
+            let slot = slot.unwrap_or(Err(ProxyError::TimedOut));
+            let slot = slot.map_err(|error| DialError::proxy(proxy, error))?;
+            let metrics = Arc::clone(&self.metrics);
+            let open = GrpcStream::open(&self.runtime, slot, address, deadline, metrics);
+            match open.await {
+                Ok(stream) => break stream,
+                // The connection has ended since it was chosen.
+                Err(_) if tries > 0 => {}
+                Err(status) => return Err(DialError::status(proxy, address, status)),
+            }
+        };
+        stream.dial(proxy, address).await?;
+        Ok(stream)
     }
 
     /// How many gRPC connections to the proxy server are up: one carries all streams, unless the server takes
@@ -170,6 +188,9 @@ impl<R: Runtime> Dialer<R> {
         }
     }
 }
+
+/// How many connections are tried for a stream, if they end right after they were chosen.
+const OPEN_TRIES: usize = 3;
 
 /// How much later the outer deadline of a dial is than the tunnel's own, whose error tells more.
 const GRACE: Duration = Duration::from_millis(100);

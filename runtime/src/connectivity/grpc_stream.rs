@@ -34,48 +34,51 @@ pub(super) struct GrpcStream<R: Runtime> {
 }
 
 impl<R: Runtime> GrpcStream<R> {
-    /// Opens the stream and dials. Dropping the future gives the dial up at the agent too.
-    pub(super) async fn dial(
+    /// Opens a Proxy stream; nothing has been dialled yet.
+    ///
+    /// # Errors
+    /// The connection takes no more streams. Nothing was sent, so another one may be tried.
+    pub(super) async fn open(
         runtime: &R,
         slot: Slot,
-        proxy: &str,
         address: &str,
         deadline: Instant,
         metrics: Arc<ClientMetrics>,
-    ) -> Result<Self, DialError> {
+    ) -> Result<Self, Status> {
         let now = runtime.now();
         let config = TunnelConfig {
             dial_timeout: deadline.saturating_duration_since(now),
             ..TunnelConfig::default()
         };
-        let failed = |status| DialError::status(proxy, address, status);
         let gauge = metrics.connection_created();
         let dial = DialId(fastrand::i64(0..));
         let tunnel = Tunnel::new(config, dial, "tcp", address, now)
-            .map_err(|error| DialError::client(address, error))?;
+            .map_err(|error| Status::new(Code::InvalidArgument, error.to_string()))?;
         let mut caller = slot.caller();
-        caller.ready().await.map_err(failed)?;
-        let messages = caller
-            .call(&MethodName::PROXY, HeaderMap::new(), None)
-            .map_err(failed)?;
-        let mut dialled = Self {
-            stream: Some(Box::new(ProxyStream {
-                messages,
-                tunnel,
-                timer: Timer::new(runtime.clone()),
-                runtime: runtime.clone(),
-                metrics,
-                gauge,
-                _slot: slot,
-            })),
-        };
-        let stream = dialled.stream();
+        caller.ready().await?;
+        let messages = caller.call(&MethodName::PROXY, HeaderMap::new(), None)?;
+        let stream = Some(Box::new(ProxyStream {
+            messages,
+            tunnel,
+            timer: Timer::new(runtime.clone()),
+            runtime: runtime.clone(),
+            metrics,
+            gauge,
+            _slot: slot,
+        }));
+        Ok(Self { stream })
+    }
+
+    /// Dials. Dropping this gives the dial up, at the agent too.
+    pub(super) async fn dial(&mut self, proxy: &str, address: &str) -> Result<(), DialError> {
+        let failed = |status| DialError::status(proxy, address, status);
+        let stream = self.stream();
         stream.messages.send_ready().await.map_err(failed)?;
         stream.gauge.dialing();
         stream.transmit().map_err(failed)?;
         stream.dialled(proxy, address).await?;
         stream.gauge.ok();
-        Ok(dialled)
+        Ok(())
     }
 
     fn stream(&mut self) -> &mut ProxyStream<R> {

@@ -63,7 +63,7 @@ impl<R: Runtime> Links<R> {
     /// A connection with room for one more stream: one that is up, or a new one.
     pub(super) async fn slot(&self, limit: Duration) -> Result<Slot, ProxyError> {
         let mut open = self.open.lock().await;
-        open.retain(|link| link.is_usable());
+        prune(&mut open);
         if let Some(slot) = open.iter().find_map(Slot::on) {
             return Ok(slot);
         }
@@ -78,7 +78,7 @@ impl<R: Runtime> Links<R> {
     /// How many connections are up.
     pub(super) async fn count(&self) -> usize {
         let mut open = self.open.lock().await;
-        open.retain(|link| link.is_usable());
+        prune(&mut open);
         open.len()
     }
 
@@ -129,6 +129,17 @@ impl<R: Runtime> Links<R> {
             state,
         })
     }
+}
+
+/// Forgets what has ended, and closes what a burst of dials has left behind: one idle connection is kept.
+fn prune(open: &mut Vec<Arc<Link>>) {
+    let mut kept = 0;
+    open.retain(|link| {
+        let is_needed = kept == 0 || link.streams.load(Ordering::Relaxed) > 0;
+        let keep = is_needed && link.is_usable();
+        kept += usize::from(keep);
+        keep
+    });
 }
 
 impl Link {

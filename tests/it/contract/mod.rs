@@ -4,6 +4,7 @@
 //! under virtual time in `core` and `harness`. A runtime joins with one line, at the end.
 
 mod data;
+mod dialer;
 mod drain;
 mod reconnect;
 mod runtime;
@@ -54,6 +55,7 @@ macro_rules! on_every_runtime {
                 data::many_streams_keep_their_bytes_apart,
                 data::failed_dials_are_told,
                 data::a_dial_that_hangs_times_out,
+                dialer::bytes_go_through_a_dialer_and_come_back,
                 stalls::a_frontend_that_reads_nothing_stalls_only_itself,
                 stalls::an_endpoint_that_reads_nothing_stalls_only_itself,
                 drain::a_draining_agent_keeps_its_streams_and_gets_no_new_ones,
@@ -63,6 +65,7 @@ macro_rules! on_every_runtime {
                 tls::an_agent_without_a_certificate_is_refused,
                 tls::an_agent_trusts_no_server_of_another_authority,
                 reconnect::a_tunnel_that_is_cut_ends_its_streams_and_is_replaced,
+                reconnect::streams_go_on_over_the_next_connection,
                 reconnect::an_agent_finds_a_server_that_starts_later,
                 stop::nothing_is_left_of_what_stops_while_idle,
                 stop::nothing_is_left_of_what_stops_in_the_middle,

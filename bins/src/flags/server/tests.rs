@@ -68,6 +68,7 @@ fn the_flags_are_the_references_and_ours() {
     let mut names: BTreeSet<&str> = server_flags().flags.iter().map(|flag| flag.name).collect();
     for ours in [
         "version",
+        "runtime",
         "logging-format",
         "slow-stream-timeout",
         "resume-timeout",

@@ -360,4 +360,11 @@ pub enum ValueError {
     /// Not a log format.
     #[error("must be 'text' or 'json'")]
     LogFormat,
+    /// Not a runtime.
+    #[error("must be 'tokio' or 'smol'")]
+    Runtime,
+    /// A runtime that was left out.
+    #[error("this program was built without smol, its cargo feature 'smol'")]
+    #[cfg(not(feature = "smol"))]
+    NoSmol,
 }

@@ -7,8 +7,10 @@ use super::password::Credentials;
 
 const MAX_HEADERS: usize = 128;
 
-/// What is meant for the proxy and goes no further.
-const NOT_PASSED_ON: [&str; 5] = [
+/// What is meant for the proxy and goes no further, and `Host`, for which the target speaks (RFC 9112, section
+/// 3.2.2).
+const NOT_PASSED_ON: [&str; 6] = [
+    "host",
     "connection",
     "proxy-connection",
     "proxy-authorization",
@@ -71,8 +73,8 @@ pub(super) fn read(head: &[u8], access: &Credentials) -> Result<Asked, Refusal> 
     if method == "CONNECT" {
         return Ok(Asked::Tunnel(target.to_owned()));
     }
-    let (to, path) = split_url(target).ok_or(Refusal::BadRequest)?;
-    let mut passed = format!("{method} {path} HTTP/1.1\r\n").into_bytes();
+    let HttpUrl { to, host, path } = HttpUrl::split(target).ok_or(Refusal::BadRequest)?;
+    let mut passed = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n").into_bytes();
     let named = named_by_connection(request.headers);
     let is_upgrade = named.iter().any(|name| name == "upgrade");
     for header in request.headers.iter() {
@@ -92,29 +94,42 @@ pub(super) fn read(head: &[u8], access: &Credentials) -> Result<Asked, Refusal> 
     Ok(Asked::Forward { to, head: passed })
 }
 
-/// Splits `http://host[:port]/path` into `host:port` and what a request line has of it.
-pub(super) fn split_url(url: &str) -> Option<(String, String)> {
-    let (scheme, rest) = url.split_once("://")?;
-    if !scheme.eq_ignore_ascii_case("http") {
-        return None;
+/// An `http` URL in the parts that a request needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HttpUrl {
+    /// `host:port`, to connect to.
+    pub(super) to: String,
+    /// What the `Host` header says.
+    pub(super) host: String,
+    /// Path and query.
+    pub(super) path: String,
+}
+
+impl HttpUrl {
+    /// Splits `http://[user@]host[:port][/path][?query][#fragment]`.
+    pub(super) fn split(url: &str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        if !scheme.eq_ignore_ascii_case("http") {
+            return None;
+        }
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let path = path.split('#').next().unwrap_or_default();
+        let host = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        if host.is_empty() || host.starts_with(':') {
+            return None;
+        }
+        let has_port = host.rfind(':') > host.rfind(']');
+        let port = if has_port { "" } else { ":80" };
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        Some(Self {
+            to: format!("{host}{port}"),
+            host: host.to_owned(),
+            path: format!("{slash}{path}"),
+        })
     }
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let path = path.split('#').next().unwrap_or_default();
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
-    if host.is_empty() || host.starts_with(':') {
-        return None;
-    }
-    let has_port = host.rfind(':') > host.rfind(']');
-    let to = if has_port {
-        host.to_owned()
-    } else {
-        format!("{host}:80")
-    };
-    let slash = if path.starts_with('/') { "" } else { "/" };
-    Some((to, format!("{slash}{path}")))
 }
 
 fn named_by_connection(headers: &[httparse::Header<'_>]) -> Vec<String> {
@@ -162,7 +177,7 @@ mod tests {
     #[test]
     fn requests_are_passed_on_without_what_is_the_proxys() {
         let head =
-            b"POST http://me:x@web/a?b HTTP/1.1\r\nHost: web\r\nProxy-Connection: keep-alive\r\n\
+            b"POST http://me:x@web/a?b HTTP/1.1\r\nHost: other\r\nProxy-Connection: keep-alive\r\n\
             Connection: keep-alive, X-Mine\r\nX-Mine: 1\r\nTE: trailers\r\nContent-Length: 2\r\n\
             Proxy-Authorization: Basic eDp5\r\n\r\n";
         let Asked::Forward { to, head } = read(head, &Credentials::none()).unwrap() else {
@@ -196,9 +211,10 @@ mod tests {
             ("http://[::1]?q=/", "[::1]:80", "/?q=/"),
             ("http://[::1]:81/", "[::1]:81", "/"),
         ] {
+            let split = HttpUrl::split(url).unwrap();
             assert_eq!(
-                split_url(url),
-                Some((to.to_owned(), path.to_owned())),
+                (split.to.as_str(), split.path.as_str()),
+                (to, path),
                 "{url}"
             );
         }
@@ -211,7 +227,7 @@ mod tests {
             "http:///x",
             "http://:80/",
         ] {
-            assert_eq!(split_url(url), None, "{url}");
+            assert_eq!(HttpUrl::split(url), None, "{url}");
         }
     }
 

@@ -13,6 +13,7 @@ mod request;
 mod rule;
 mod socks5;
 mod socks5_wire;
+mod test_server;
 mod through;
 
 pub(crate) use error::ClientError;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Ping(ping::Options),
     /// Send HTTP requests, each over a connection of its own, like Konnectivity's test client
     Request(request::Options),
+    /// Serve the pages that Konnectivity's test client asks for
+    TestServer(test_server::Options),
 }
 
 /// Runs one of them.
@@ -52,6 +55,7 @@ pub(crate) fn run(command: Command) -> Result<(), ClientError> {
         Command::HttpProxy(options) => block_on(|runtime| http_proxy::run(runtime, options)),
         Command::Ping(options) => block_on(|runtime| ping::run(runtime, options)),
         Command::Request(options) => block_on(|runtime| request::run(runtime, options)),
+        Command::TestServer(options) => block_on(|runtime| test_server::run(runtime, options)),
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::error::ClientError;
-use super::http_request::split_url;
+use super::http_request::HttpUrl;
 use super::through::{Through, duration};
 use crate::tool::http::{Head, read_head, status};
 
@@ -46,21 +46,13 @@ pub(crate) struct Options {
 
     /// What to ask for; any answer is a success, whatever its status
     #[arg(value_name = "http://HOST[:PORT]/PATH", value_parser = target)]
-    target: Target,
+    target: HttpUrl,
 }
 
-#[derive(Clone, Debug)]
-struct Target {
-    to: String,
-    path: String,
-}
-
-fn target(text: &str) -> Result<Target, &'static str> {
+fn target(text: &str) -> Result<HttpUrl, &'static str> {
     let odd = |c: char| c.is_whitespace() || c.is_control();
-    match split_url(text) {
-        Some((to, path)) if !text.contains(odd) => Ok(Target { to, path }),
-        _ => Err("is to be http://HOST[:PORT]/PATH"),
-    }
+    let split = HttpUrl::split(text).filter(|_| !text.contains(odd));
+    split.ok_or("is to be http://HOST[:PORT]/PATH")
 }
 
 fn method(text: &str) -> Result<String, &'static str> {
@@ -112,7 +104,7 @@ async fn request(
             "{method} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: dialback/{}\r\nAccept: */*\r\n\
              Connection: close\r\n\r\n",
             target.path,
-            target.to,
+            target.host,
             env!("CARGO_PKG_VERSION")
         );
         stream.write_all(request.as_bytes()).await?;
