@@ -64,7 +64,7 @@ impl Side {
             Mode::Grpc => {
                 let mut connections = Vec::with_capacity(GRPC_CONNECTIONS);
                 for _ in 0..GRPC_CONNECTIONS {
-                    let connection = GrpcFrontend::connect(&socket).await;
+                    let connection = GrpcFrontend::new(&socket);
                     connections.push(connection.map_err(BenchError::Prepare)?);
                 }
                 Frontend::Grpc {

@@ -273,7 +273,7 @@ async fn through_http_connect(
 
 async fn through_grpc(socket: PathBuf, page: SocketAddr) -> Result<Response, DemoError> {
     let fetch = async {
-        let frontend = GrpcFrontend::connect(&socket).await?;
+        let frontend = GrpcFrontend::new(&socket)?;
         let stream = frontend.dial(&page.to_string()).await?;
         http::fetch(stream, &page.to_string(), "/").await
     };

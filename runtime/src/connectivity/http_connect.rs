@@ -1,5 +1,6 @@
 //! Dials through a proxy server in http-connect mode.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -36,12 +37,12 @@ async fn ask(
     let broken = |error| unreachable(ProxyError::Io(error));
     // As kube-apiserver does, with a Host that says nothing.
     let request = format!("CONNECT {address} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
-    transport
-        .write_all(request.as_bytes())
-        .await
-        .map_err(broken)?;
-    transport.flush().await.map_err(broken)?;
     let mut received = BytesMut::with_capacity(1024);
+    if let Err(error) = send(transport, request.as_bytes()).await {
+        // A server that refuses our certificate in TLS 1.3 says so after the handshake, and closes.
+        let refusal = transport.read_buf(&mut received).await.err();
+        return Err(broken(refusal.unwrap_or(error)));
+    }
     let head = loop {
         let read = transport.read_buf(&mut received).await.map_err(broken)?;
         if let Some(head) = Head::parse(&received).map_err(unreachable)? {
@@ -85,6 +86,11 @@ async fn ask(
         },
         _ => DialError::reported(address, &text),
     })
+}
+
+async fn send(transport: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    transport.write_all(bytes).await?;
+    transport.flush().await
 }
 
 #[derive(Debug)]
