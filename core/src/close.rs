@@ -37,29 +37,46 @@ pub enum CloseReason {
     FrontendLost,
     /// The endpoint closed it; everything it sent before was delivered.
     EndpointClosed,
-    /// The agent reported an error with the close, in its words.
+    /// The endpoint's connection broke, or the agent reported an error with the close, in its words.
     EndpointFailed(String),
     /// The tunnel to the agent (at the agent: to the server) was lost.
     TunnelLost,
-    /// Its reader took nothing for the slow-stream timeout while everyone else had to wait.
-    SlowReader,
-    /// The peer sent more than its credit.
-    WindowOverrun,
-    /// The other side did not answer a close in time.
-    CloseTimedOut,
+    /// The tunnel was lost and not resumed in time.
+    NotResumed,
+    /// The tunnel was lost, and the server knows its session no more: it was restarted, or had given it up.
+    SessionUnknown,
+    /// The other end of the tunnel ended it in order: that process stops, or closed the tunnel.
+    TunnelEnded,
+    /// Its reader took nothing for the slow-stream timeout while everyone else had to wait; noticed by that side.
+    SlowReader(Initiator),
+    /// The peer of that side sent more than its credit.
+    WindowOverrun(Initiator),
+    /// The other side did not answer that one's close in time.
+    CloseTimedOut(Initiator),
     /// The frontend used two connection ids on one Proxy stream.
     MismatchedIds,
+    /// The agent let the endpoint's connection go before it ended.
+    AgentGaveUp,
+    /// That side reset the stream for a reason that this version does not know, in its words.
+    Other(Initiator, String),
 }
 
 impl CloseReason {
-    /// Who ended the stream.
+    /// Who ended the stream; where a tunnel was lost, the side at its other end as seen from a server.
     #[must_use]
     pub const fn initiator(&self) -> Initiator {
         match self {
             Self::FrontendClosed | Self::FrontendLost | Self::MismatchedIds => Initiator::Frontend,
             Self::EndpointClosed | Self::EndpointFailed(_) => Initiator::Endpoint,
-            Self::TunnelLost | Self::WindowOverrun => Initiator::Agent,
-            Self::SlowReader | Self::CloseTimedOut => Initiator::Server,
+            Self::TunnelLost
+            | Self::NotResumed
+            | Self::SessionUnknown
+            | Self::TunnelEnded
+            | Self::AgentGaveUp => Initiator::Agent,
+            Self::SlowReader(at)
+            | Self::WindowOverrun(at)
+            | Self::CloseTimedOut(at)
+            | Self::Other(at, _) => *at,
         }
     }
 
@@ -72,10 +89,15 @@ impl CloseReason {
             Self::EndpointClosed => "endpoint_closed",
             Self::EndpointFailed(_) => "endpoint_failed",
             Self::TunnelLost => "tunnel_lost",
-            Self::SlowReader => "slow_reader",
-            Self::WindowOverrun => "window_overrun",
-            Self::CloseTimedOut => "close_timed_out",
+            Self::NotResumed => "not_resumed",
+            Self::SessionUnknown => "session_unknown",
+            Self::TunnelEnded => "tunnel_ended",
+            Self::SlowReader(_) => "slow_reader",
+            Self::WindowOverrun(_) => "window_overrun",
+            Self::CloseTimedOut(_) => "close_timed_out",
             Self::MismatchedIds => "mismatched_ids",
+            Self::AgentGaveUp => "agent_gave_up",
+            Self::Other(..) => "other",
         }
     }
 
@@ -85,6 +107,15 @@ impl CloseReason {
         matches!(self, Self::FrontendClosed | Self::EndpointClosed)
     }
 
+    /// True when the tunnel went, whatever the stream itself was doing.
+    #[must_use]
+    pub const fn is_of_tunnel(&self) -> bool {
+        matches!(
+            self,
+            Self::TunnelLost | Self::NotResumed | Self::SessionUnknown | Self::TunnelEnded
+        )
+    }
+
     /// The `error` of the CLOSE_RSP that tells a frontend; empty for an orderly end.
     #[must_use]
     pub fn wire_error(&self) -> String {
@@ -92,6 +123,42 @@ impl CloseReason {
             String::new()
         } else {
             self.to_string()
+        }
+    }
+
+    /// The number of this reason in a `RESET` packet; zero where only its words say it.
+    #[must_use]
+    pub const fn code(&self) -> i32 {
+        match self {
+            Self::FrontendLost => 1,
+            Self::EndpointFailed(_) => 2,
+            Self::SlowReader(_) => 3,
+            Self::WindowOverrun(_) => 4,
+            Self::CloseTimedOut(_) => 5,
+            Self::MismatchedIds => 6,
+            Self::AgentGaveUp => 7,
+            Self::FrontendClosed
+            | Self::EndpointClosed
+            | Self::TunnelLost
+            | Self::NotResumed
+            | Self::SessionUnknown
+            | Self::TunnelEnded
+            | Self::Other(..) => 0,
+        }
+    }
+
+    /// The reason in a `RESET` packet from `sender`, whose words are taken where the number is not known.
+    #[must_use]
+    pub fn from_reset(sender: Initiator, code: i32, text: String) -> Self {
+        match code {
+            1 => Self::FrontendLost,
+            2 => Self::EndpointFailed(text),
+            3 => Self::SlowReader(sender),
+            4 => Self::WindowOverrun(sender),
+            5 => Self::CloseTimedOut(sender),
+            6 => Self::MismatchedIds,
+            7 => Self::AgentGaveUp,
+            _ => Self::Other(sender, text),
         }
     }
 }
@@ -104,10 +171,43 @@ impl fmt::Display for CloseReason {
             Self::EndpointClosed => f.write_str("closed by the endpoint"),
             Self::EndpointFailed(error) => f.write_str(error),
             Self::TunnelLost => f.write_str("tunnel lost"),
-            Self::SlowReader => f.write_str("reader took nothing for the slow-stream timeout"),
-            Self::WindowOverrun => f.write_str("peer sent more than its credit"),
-            Self::CloseTimedOut => f.write_str("close was not answered in time"),
+            Self::NotResumed => f.write_str("tunnel lost and not resumed in time"),
+            Self::SessionUnknown => {
+                f.write_str("tunnel lost, and the server knows its session no more")
+            }
+            Self::TunnelEnded => f.write_str("tunnel ended by its other side"),
+            Self::SlowReader(_) => f.write_str("reader took nothing for the slow-stream timeout"),
+            Self::WindowOverrun(_) => f.write_str("peer sent more than its credit"),
+            Self::CloseTimedOut(_) => f.write_str("close was not answered in time"),
             Self::MismatchedIds => f.write_str("mismatched connection IDs"),
+            Self::AgentGaveUp => f.write_str("agent gave the connection up"),
+            Self::Other(at, words) => write!(f, "reset by the {}: {words}", at.name()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reset_says_comes_back() {
+        for at in [Initiator::Server, Initiator::Agent] {
+            for reason in [
+                CloseReason::FrontendLost,
+                CloseReason::EndpointFailed("read: timed out".to_owned()),
+                CloseReason::SlowReader(at),
+                CloseReason::WindowOverrun(at),
+                CloseReason::CloseTimedOut(at),
+                CloseReason::MismatchedIds,
+                CloseReason::AgentGaveUp,
+            ] {
+                let text = reason.to_string();
+                assert_eq!(CloseReason::from_reset(at, reason.code(), text), reason);
+            }
+            let newer = CloseReason::from_reset(at, 99, "policy changed".to_owned());
+            assert_eq!(newer.initiator(), at);
+            assert!(newer.to_string().ends_with(": policy changed"));
         }
     }
 }

@@ -19,7 +19,6 @@ pub struct AgentEnd {
     pub link: Link,
     /// All that the link told since the beginning.
     pub events: Vec<LinkEvent>,
-    pub(crate) down: bool,
     tasks: BTreeMap<StreamId, EndpointTask>,
     dials: Vec<(StreamId, String)>,
 }
@@ -59,7 +58,6 @@ impl AgentEnd {
         Self {
             link: Link::new(config, negotiated),
             events: Vec::new(),
-            down: false,
             tasks: BTreeMap::new(),
             dials: Vec::new(),
         }
@@ -84,7 +82,13 @@ impl AgentEnd {
                     }
                     self.dials.retain(|(dialled, _)| dialled != stream);
                 }
-                LinkEvent::Opened { .. } | LinkEvent::Closed { .. } => {}
+                LinkEvent::Opened { .. }
+                | LinkEvent::Closed { .. }
+                | LinkEvent::Suspended
+                | LinkEvent::Resumed
+                | LinkEvent::Silent
+                | LinkEvent::Broken(_)
+                | LinkEvent::Down => {}
             }
             self.events.push(event);
         }
@@ -116,12 +120,13 @@ impl AgentEnd {
         }
         let streams: Vec<StreamId> = self.tasks.keys().copied().collect();
         for stream in streams {
-            let Some(mut task) = self.tasks.remove(&stream) else {
+            if !self.tasks[&stream].is_due(now, endpoints) {
                 continue;
-            };
-            let due = task.is_due(now, endpoints);
-            moved |= due;
-            if !due || self.run_task(now, stream, &mut task, endpoints) {
+            }
+            moved = true;
+            if let Some(mut task) = self.tasks.remove(&stream)
+                && self.run_task(now, stream, &mut task, endpoints)
+            {
                 self.tasks.insert(stream, task);
             }
         }
@@ -196,6 +201,10 @@ impl AgentEnd {
             match self.input(|link| link.poll_endpoint(now, stream)) {
                 Some(EndpointOutput::Write(data)) if task.writing => task.chunk = data,
                 Some(EndpointOutput::Write(_)) => return Step::Moved,
+                Some(EndpointOutput::Shutdown) => {
+                    endpoints.get(task.endpoint).inbox.finish(now);
+                    return Step::Moved;
+                }
                 Some(EndpointOutput::Close) => task.closing = true,
                 Some(EndpointOutput::Abort) | None => {}
             }
@@ -213,7 +222,8 @@ impl AgentEnd {
         if inbox.is_broken() {
             task.chunk.clear();
             task.writing = false;
-            self.input(|link| link.handle_endpoint_write_failed(stream));
+            let error = "write: broken pipe".to_owned();
+            self.input(|link| link.handle_endpoint_write_failed(now, stream, error));
             return Step::Moved;
         }
         let length = task.chunk.len().min(inbox.room());

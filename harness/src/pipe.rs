@@ -58,6 +58,8 @@ pub struct Pipe {
     end: Option<(Instant, PipeEnd)>,
     broken: bool,
     stalled: bool,
+    /// What is written from now on never arrives, and nobody says so.
+    dead: bool,
     next_cut: usize,
 }
 
@@ -71,6 +73,7 @@ impl Pipe {
             end: None,
             broken: false,
             stalled: false,
+            dead: false,
             next_cut: 0,
         }
     }
@@ -95,6 +98,9 @@ impl Pipe {
             return;
         }
         self.unread += data.len();
+        if self.dead {
+            return;
+        }
         let sent = match self.config.bytes_per_second {
             Some(rate) => {
                 let start = self.free_at.map_or(now, |free| free.max(now));
@@ -109,7 +115,7 @@ impl Pipe {
 
     /// Ends the pipe behind all that was written.
     pub(crate) fn finish(&mut self, now: Instant) {
-        if self.end.is_none() {
+        if self.end.is_none() && !self.dead {
             let sent = self.free_at.map_or(now, |free| free.max(now));
             self.end = Some((sent + self.config.delay, PipeEnd::Finished));
         }
@@ -117,6 +123,9 @@ impl Pipe {
 
     /// Cuts the pipe: what is under way is lost.
     pub(crate) fn reset(&mut self, now: Instant) {
+        if self.dead {
+            return;
+        }
         self.in_flight.clear();
         self.unread = 0;
         self.end = Some((now + self.config.delay, PipeEnd::Reset));
@@ -129,7 +138,8 @@ impl Pipe {
         if !self.readable(now) {
             return None;
         }
-        let Some((_, end)) = self.end.filter(|_| self.in_flight.is_empty()) else {
+        let over = self.in_flight.is_empty() || self.is_reset(now);
+        let Some((_, end)) = self.end.filter(|_| over) else {
             return Some(Piece::Data(self.read_data(now, max_bytes)));
         };
         Some(Piece::End(end))
@@ -172,9 +182,11 @@ impl Pipe {
     }
 
     fn next_event(&self) -> Option<Instant> {
+        let end = self.end.map(|(at, _)| at);
         match self.in_flight.front() {
+            Some((arrives, _)) if self.dead => Some(end.map_or(*arrives, |end| end.min(*arrives))),
             Some((arrives, _)) => Some(*arrives),
-            None => self.end.map(|(at, _)| at),
+            None => end,
         }
     }
 
@@ -185,7 +197,28 @@ impl Pipe {
         self.unread = 0;
     }
 
+    /// The reader hears that the connection broke, whatever it has not read.
+    pub(crate) fn is_reset(&self, now: Instant) -> bool {
+        !self.stalled && matches!(self.end, Some((at, PipeEnd::Reset)) if at <= now)
+    }
+
     // ---- the weather ----
+
+    /// The network goes: of what is under way `kept_bytes` still arrive, and the reader hears of it after a while,
+    /// or never. The writer goes on filling its socket.
+    pub(crate) fn cut(&mut self, now: Instant, kept_bytes: usize, notices: Option<Duration>) {
+        if std::mem::replace(&mut self.dead, true) {
+            return;
+        }
+        self.stalled = false;
+        let mut kept = 0;
+        self.in_flight.retain_mut(|(_, data)| {
+            data.truncate(kept_bytes - kept);
+            kept += data.len();
+            !data.is_empty()
+        });
+        self.end = notices.map(|after| (now + after, PipeEnd::Reset));
+    }
 
     /// While stalled nothing arrives.
     pub fn stall(&mut self, stalled: bool) {

@@ -12,7 +12,6 @@ pub struct ServerEnd {
     pub link: Link,
     /// All that the link told since the beginning.
     pub events: Vec<LinkEvent>,
-    pub(crate) down: bool,
     /// Told since the server last looked.
     unheeded: Vec<LinkEvent>,
     woken: BTreeSet<StreamId>,
@@ -23,7 +22,6 @@ impl ServerEnd {
         Self {
             link: Link::new(config, negotiated, first_dial),
             events: Vec::new(),
-            down: false,
             unheeded: Vec::new(),
             woken: BTreeSet::new(),
         }

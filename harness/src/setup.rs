@@ -1,10 +1,38 @@
 //! What a triad is made of.
 
 use dialback_core::server::{LinkConfig, ProxyStreamConfig};
-use dialback_core::{MuxConfig, agent};
+use dialback_core::{MemoryBudget, MuxConfig, PacketKind, SessionConfig, agent};
 
 use crate::pipe::PipeConfig;
 use crate::triad::Triad;
+
+/// The extensions that two peers agreed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Agreed {
+    pub(crate) flow_control: bool,
+    pub(crate) half_close: bool,
+    pub(crate) reset: bool,
+    pub(crate) resume: bool,
+}
+
+impl Agreed {
+    /// Whether a packet of this kind may be sent; plain Konnectivity knows those up to DRAIN.
+    pub(crate) const fn allows(self, kind: PacketKind) -> bool {
+        match kind {
+            PacketKind::DialRequest
+            | PacketKind::DialResponse
+            | PacketKind::CloseRequest
+            | PacketKind::CloseResponse
+            | PacketKind::Data
+            | PacketKind::CloseDial
+            | PacketKind::Drain => true,
+            PacketKind::WindowUpdate => self.flow_control,
+            PacketKind::CloseWrite => self.half_close,
+            PacketKind::Ack => self.resume,
+            PacketKind::Reset => self.reset,
+        }
+    }
+}
 
 /// The bounds and wires of a triad; its agents connect later.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +45,12 @@ pub struct Setup {
     pub proxy_stream: ProxyStreamConfig,
     /// Both ends agree on `flow-control/1`; else each takes the other for plain Konnectivity.
     pub flow_control: bool,
+    /// Both ends agree on `half-close/1`, and CONNECT frontends use it.
+    pub half_close: bool,
+    /// Both ends agree on `reset/1`.
+    pub reset: bool,
+    /// Both ends agree on `resume/1`, which stands on flow control.
+    pub resume: bool,
     /// Of every tunnel, each way.
     pub tunnel: PipeConfig,
     /// Of every frontend, each way.
@@ -33,12 +67,44 @@ impl Setup {
         }
     }
 
-    /// Both ends that differ from the defaults in the same way.
+    /// The defaults with every extension.
+    #[must_use]
+    pub fn extended() -> Self {
+        Self {
+            flow_control: true,
+            half_close: true,
+            reset: true,
+            resume: true,
+            ..Self::default()
+        }
+    }
+
+    /// Both ends that differ from the defaults in the same way, each with a memory budget of its own.
     #[must_use]
     pub fn with_mux(mut self, mux: &MuxConfig) -> Self {
-        self.server.mux = mux.clone();
-        self.agent.mux = mux.clone();
+        for own in [&mut self.server.mux, &mut self.agent.mux] {
+            *own = mux.clone();
+            // Each process has a budget of its own.
+            own.memory = MemoryBudget::new(mux.memory.limit_bytes());
+        }
         self
+    }
+
+    /// Both ends with the same bounds of their sessions.
+    #[must_use]
+    pub fn with_session(mut self, session: &SessionConfig) -> Self {
+        self.server.session = session.clone();
+        self.agent.session = session.clone();
+        self
+    }
+
+    pub(crate) const fn agreed(&self) -> Agreed {
+        Agreed {
+            flow_control: self.flow_control,
+            half_close: self.half_close,
+            reset: self.reset,
+            resume: self.resume,
+        }
     }
 
     /// A triad without agents.

@@ -1,13 +1,14 @@
 //! One direction of a gRPC stream: packets as bytes on a pipe.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use dialback_core::wire::{Decoded, Frame, FrameDecoder, MAX_MESSAGE_BYTES, decode};
 use dialback_core::{Packet, PacketKind};
 
 use crate::pipe::{Piece, Pipe, PipeConfig, PipeEnd};
+use crate::setup::Agreed;
 
 /// What a reader of packets gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,7 @@ pub(crate) enum Received {
 pub struct PacketWire {
     /// The bytes under way.
     pub pipe: Pipe,
+    agreed: Agreed,
     decoder: FrameDecoder,
     /// Decoded with a piece that held several.
     packets: VecDeque<Packet>,
@@ -29,9 +31,10 @@ pub struct PacketWire {
 }
 
 impl PacketWire {
-    pub(crate) fn new(config: PipeConfig) -> Self {
+    pub(crate) fn new(config: PipeConfig, agreed: Agreed) -> Self {
         Self {
             pipe: Pipe::new(config),
+            agreed,
             decoder: FrameDecoder::new(MAX_MESSAGE_BYTES),
             packets: VecDeque::new(),
             sent: [0; PacketKind::ALL.len()],
@@ -57,7 +60,12 @@ impl PacketWire {
     }
 
     pub(crate) fn send(&mut self, now: Instant, packet: Packet) {
-        self.sent[packet.kind().index()] += 1;
+        let kind = packet.kind();
+        assert!(
+            self.agreed.allows(kind),
+            "{kind:?} was not agreed on: {packet:?}"
+        );
+        self.sent[kind.index()] += 1;
         if let Packet::Data { data, .. } = &packet {
             self.largest_data_bytes = self.largest_data_bytes.max(data.len());
         }
@@ -96,6 +104,19 @@ impl PacketWire {
     /// Whether reading would get on.
     pub(crate) fn readable(&self, now: Instant) -> bool {
         !self.packets.is_empty() || self.pipe.readable(now)
+    }
+
+    /// The reader hears that the connection broke, whatever it has not read.
+    pub(crate) fn is_reset(&self, now: Instant) -> bool {
+        self.pipe.is_reset(now)
+    }
+
+    /// The network goes; see [`Pipe::cut`].
+    pub(crate) fn cut(&mut self, now: Instant, kept_bytes: usize, notices: Option<Duration>) {
+        if kept_bytes == 0 {
+            self.packets.clear();
+        }
+        self.pipe.cut(now, kept_bytes, notices);
     }
 
     /// The connection under the wire is lost: nothing of what was under way arrives.

@@ -48,6 +48,12 @@ fn failures(t: &mut Triad, link: LinkId) -> Vec<DialFailure> {
             | LinkEvent::Opened { .. }
             | LinkEvent::Closed { .. }
             | LinkEvent::Draining
+            | LinkEvent::Suspended
+            | LinkEvent::Resumed
+            | LinkEvent::ResumptionConfirmed
+            | LinkEvent::Silent
+            | LinkEvent::Broken(_)
+            | LinkEvent::Down
             | LinkEvent::Retired => None,
         })
         .collect()
@@ -79,7 +85,7 @@ fn a_stream_that_ends_with_its_dial_pending_gives_it_up_at_the_agent() {
     t[grpc].finish();
     t.run_for(A_SECOND);
     let link = t.only_link();
-    let down = &t.tunnel(link).down;
+    let down = t.tunnel(link).down();
     assert_eq!(down.count(PacketKind::DialRequest), 1);
     assert_eq!(down.count(PacketKind::CloseDial), 1);
     // Unlike the reference, nothing is relayed for an id that the stream does not own.
@@ -103,8 +109,8 @@ fn two_ids_on_one_stream_end_both_and_a_pending_dial_is_given_up() {
     t[grpc].send(data(2));
     t.run_for(A_SECOND);
     let link = t.only_link();
-    assert_eq!(t.tunnel(link).down.count(PacketKind::CloseRequest), 2);
-    assert_eq!(t.tunnel(link).up.count(PacketKind::CloseResponse), 2);
+    assert_eq!(t.tunnel(link).down().count(PacketKind::CloseRequest), 2);
+    assert_eq!(t.tunnel(link).up().count(PacketKind::CloseResponse), 2);
     // At once, and again when the agent has closed them.
     for id in [1, 2] {
         let told = close_response(id, "mismatched connection IDs");
@@ -113,7 +119,7 @@ fn two_ids_on_one_stream_end_both_and_a_pending_dial_is_given_up() {
     }
     t[grpc].finish();
     t.run_for(A_SECOND);
-    assert_eq!(t.tunnel(link).down.count(PacketKind::CloseDial), 1);
+    assert_eq!(t.tunnel(link).down().count(PacketKind::CloseDial), 1);
     t.run_until_idle();
     t.assert_nothing_left();
 }
@@ -129,7 +135,7 @@ fn a_client_that_cancels_its_dial_is_counted_and_told_nothing() {
     t.run_for(A_SECOND);
     let link = t.only_link();
     assert_eq!(failures(&mut t, link), [DialFailure::FrontendClose]);
-    assert_eq!(t.tunnel(link).down.count(PacketKind::CloseDial), 1);
+    assert_eq!(t.tunnel(link).down().count(PacketKind::CloseDial), 1);
     assert_eq!(t[grpc].received(), []);
 }
 
@@ -208,7 +214,7 @@ fn a_drain_leaves_while_the_tunnel_is_idle() {
     t.run_for(A_SECOND);
     t.drain_agent(link);
     t.run_now();
-    assert_eq!(t.tunnel(link).up.count(PacketKind::Drain), 1);
+    assert_eq!(t.tunnel(link).up().count(PacketKind::Drain), 1);
     assert!(t.tunnel(link).server.link.is_draining());
 }
 
@@ -218,7 +224,7 @@ fn an_answer_that_cannot_be_sent_leaves_no_connection() {
     let link = t.only_link();
     let grpc = t.open_grpc();
     let dial = t[grpc].dial(ENDPOINT);
-    t.tunnel(link).up.pipe.stall(true);
+    t.tunnel(link).up().pipe.stall(true);
     t.run_for(A_SECOND);
     assert_eq!(t.endpoints.count(ENDPOINT), 1);
     t.lose_tunnel(link);
@@ -310,7 +316,7 @@ fn a_hundred_requests_at_once_over_two_agents() {
         t[*connect].close();
     }
     for link in links {
-        let dials = t.tunnel(link).down.count(PacketKind::DialRequest);
+        let dials = t.tunnel(link).down().count(PacketKind::DialRequest);
         assert!(dials > 20, "{link} served {dials} of 100");
     }
     t.run_until_idle();

@@ -30,3 +30,17 @@ pub(crate) fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
         tracing::warn!(name, value, "not sent: no header can carry the value");
     }
 }
+
+/// Sets a header that must not come into a log or a compression table.
+pub(crate) fn insert_secret(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    headers.remove(name);
+    append_secret(headers, name, value);
+}
+
+/// As [`insert_secret`], beside the values that are there.
+pub(crate) fn append_secret(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(mut value) = HeaderValue::from_str(value) {
+        value.set_sensitive(true);
+        headers.append(HeaderName::from_static(name), value);
+    }
+}

@@ -89,7 +89,7 @@ fn a_connect_frontend_of_a_lost_agent_sees_a_reset() {
     });
 }
 
-/// Both ends of every stream are told, and the agent comes back.
+/// Where tunnels are not resumed, both ends of every stream are told, and the agent comes back.
 #[test]
 fn a_tunnel_that_is_cut_ends_its_streams_and_is_replaced() {
     for plain in [false, true] {
@@ -103,10 +103,11 @@ fn a_tunnel_that_is_cut_ends_its_streams_and_is_replaced() {
                 },
             );
             let relay = Relay::start(vec![server.agent_address]).await;
-            let options = AgentOptions {
+            let mut options = AgentOptions {
                 plain,
                 ..AgentOptions::default()
             };
+            options.link.session.timeout = Duration::ZERO;
             let agent = RunningAgent::start(&pki, relay.address, options);
             server.agents(1).await;
             let (echo, (sink, mut delivered)) = (Endpoint::echo().await, Endpoint::sink().await);

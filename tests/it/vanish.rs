@@ -308,6 +308,7 @@ fn an_endpoint_at_each_step() {
             drop(source);
             let mut rest = Vec::new();
             let _ = within("the end", stream.read_to_end(&mut rest)).await;
+            drop(stream);
             canary.sings().await;
             canary.end().await;
         });

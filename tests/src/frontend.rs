@@ -100,8 +100,13 @@ pub struct GrpcFrontend {
 
 impl GrpcFrontend {
     pub async fn start(socket: &Path) -> Self {
+        Self::start_with(socket, &[]).await
+    }
+
+    /// With this metadata.
+    pub async fn start_with(socket: &Path, metadata: &[(&'static str, &str)]) -> Self {
         let mut connection = Connection::start(UnixStream::connect(socket).await.unwrap()).await;
-        let call = connection.call(PROXY, &[]).await;
+        let call = connection.call(PROXY, metadata).await;
         Self { connection, call }
     }
 

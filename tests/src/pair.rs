@@ -6,6 +6,9 @@ use std::time::Duration;
 use dialback_runtime::Runtime;
 use dialback_runtime::server::FrontendMode;
 use dialback_tokio::TokioRuntime;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::agent::{AgentOptions, RunningAgent};
 use crate::pki::Pki;
@@ -96,6 +99,19 @@ impl<R: Runtime> Pair<R> {
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.server.socket()
+    }
+
+    /// A frontend's TLS connection, with nothing sent yet.
+    ///
+    /// # Panics
+    /// When the server does not take it.
+    pub async fn tls_frontend(&self) -> tokio_rustls::client::TlsStream<TcpStream> {
+        let socket = TcpStream::connect(self.server.tls).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(self.pki.client(&[]))
+            .connect(name, socket)
+            .await
+            .unwrap()
     }
 
     /// Waits until no stream is left on either side.

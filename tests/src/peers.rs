@@ -26,6 +26,16 @@ pub async fn agent_tls(
         .unwrap()
 }
 
+/// An agent's certificate, to come with again.
+pub struct AgentTls(TlsConnector);
+
+impl AgentTls {
+    #[must_use]
+    pub fn new(pki: &Pki) -> Self {
+        Self(TlsConnector::from(pki.client(&["h2"])))
+    }
+}
+
 /// An agent that does what the test says. Dropped, its connection is cut.
 pub struct PlayedAgent {
     pub connection: Connection,
@@ -61,6 +71,54 @@ impl PlayedAgent {
             call,
             address,
         })
+    }
+
+    /// Connects as the owner of a certificate, with these extensions and offers to resume.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn offer(
+        identity: &AgentTls,
+        server: SocketAddr,
+        extensions: &str,
+        offers: &[&str],
+    ) -> Self {
+        let socket = TcpStream::connect(server).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let tls = identity.0.connect(name, socket).await.unwrap();
+        let address = tls.get_ref().0.local_addr().unwrap();
+        let mut connection = Connection::start(tls).await;
+        let mut metadata = vec![("agentid", "owner"), ("dialback-extensions", extensions)];
+        metadata.extend(offers.iter().map(|offer| ("dialback-resume", *offer)));
+        let mut call = connection.call(CONNECT, &metadata).await;
+        call.receiver.headers().await.unwrap();
+        Self {
+            connection,
+            call,
+            address,
+        }
+    }
+
+    /// The id and the token of the session that the server granted.
+    pub async fn session(&mut self) -> (String, String) {
+        let value = self.header("dialback-session").await.unwrap();
+        let field = |key: &str| {
+            let mut fields = value.split(';').filter_map(|field| field.split_once('='));
+            let (_, value) = fields.find(|(name, _)| *name == key).unwrap();
+            value.to_owned()
+        };
+        (field("id"), field("token"))
+    }
+
+    /// The server's word that it goes on with a session.
+    pub async fn resumed(&mut self) -> Option<String> {
+        self.header("dialback-resume").await
+    }
+
+    async fn header(&mut self, name: &str) -> Option<String> {
+        let headers = self.call.receiver.headers().await.unwrap();
+        let value = headers.get(name)?;
+        Some(value.to_str().unwrap().to_owned())
     }
 
     /// The next packet, which must be a dial.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -12,6 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 pub struct Relay {
     pub address: SocketAddr,
     accepted: Arc<AtomicUsize>,
+    refusing: Arc<AtomicBool>,
     cut: Arc<Notify>,
     task: JoinHandle<()>,
 }
@@ -28,12 +29,17 @@ impl Relay {
         let address = listener.local_addr().unwrap();
         let accepted = Arc::new(AtomicUsize::new(0));
         let cut = Arc::new(Notify::new());
+        let refusing = Arc::new(AtomicBool::new(false));
+        let refuses = Arc::clone(&refusing);
         let (counter, cutting) = (Arc::clone(&accepted), Arc::clone(&cut));
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 tokio::select! {
                     Ok((mut near, _)) = listener.accept() => {
+                        if refuses.load(Ordering::Relaxed) {
+                            continue;
+                        }
                         let turn = counter.fetch_add(1, Ordering::Relaxed);
                         let target = targets[turn % targets.len()];
                         connections.spawn(async move {
@@ -49,6 +55,7 @@ impl Relay {
         Self {
             address,
             accepted,
+            refusing,
             cut,
             task,
         }
@@ -57,6 +64,11 @@ impl Relay {
     /// Cuts every connection; new ones are passed on as before.
     pub fn cut(&self) {
         self.cut.notify_one();
+    }
+
+    /// Closes every connection that comes from now on.
+    pub fn refuse(&self) {
+        self.refusing.store(true, Ordering::Relaxed);
     }
 
     /// Connections so far.

@@ -153,6 +153,16 @@ impl<R: Runtime> RunningServer<R> {
         .await;
     }
 
+    /// How many offers to resume a session were refused for this reason.
+    #[must_use]
+    pub fn resumes_refused(&self, reason: &str) -> u64 {
+        let series = format!("dialback_tunnel_resumptions_refused_total{{reason=\"{reason}\"}} ");
+        let scrape =
+            dialback_runtime::metrics::render::<&str>(self.server.metrics().registry(), &[]);
+        let value = scrape.lines().find_map(|line| line.strip_prefix(&series));
+        value.unwrap_or("0").parse().unwrap()
+    }
+
     /// Stops it and waits until nothing of it is left.
     pub async fn stop(mut self, limit: Duration) -> Stopped {
         let server = Arc::clone(&self.server);

@@ -25,6 +25,7 @@ mod quote;
 mod runtime;
 mod server;
 mod set;
+mod tunnel;
 mod usage;
 mod value;
 
@@ -41,4 +42,5 @@ pub use server::{
     AgentListener, FrontendListener, FrontendMode, ServerFlags, ServerOptions, server_flags,
 };
 pub use set::{Flag, FlagSet, Parsed};
+pub use tunnel::{TunnelFlags, TunnelOptions};
 pub use value::*;

@@ -286,6 +286,16 @@ pub enum OptionProblem {
         /// Its value.
         value: GoDuration,
     },
+    /// Too little room for anything to move.
+    #[error("{flag} must be >= {least} bytes, got {value}")]
+    TooFewBytes {
+        /// The flag without its hyphens.
+        flag: &'static str,
+        /// Its value, in bytes.
+        value: i64,
+        /// The least that it may be, in bytes.
+        least: u64,
+    },
     /// A time without which something would spin.
     #[error("{flag} must be > 0, got {value}")]
     NoTime {

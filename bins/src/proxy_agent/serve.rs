@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dialback_core::MuxConfig;
 use dialback_core::agent::fleet::FleetConfigError;
 use dialback_core::agent::{FleetConfig, LinkConfig};
 use dialback_runtime::Runtime;
@@ -76,10 +75,6 @@ fn config(options: &AgentOptions) -> Result<AgentConfig, StartError> {
         pair,
         alpn: options.alpn_protocols.clone(),
     };
-    let mux = MuxConfig {
-        slow_stream_timeout: options.slow_stream_timeout,
-        ..MuxConfig::default()
-    };
     Ok(AgentConfig {
         server_host: options.server_host.clone(),
         server_port: options.server_port,
@@ -93,7 +88,10 @@ fn config(options: &AgentOptions) -> Result<AgentConfig, StartError> {
             sync_forever: options.sync_forever,
             ..FleetConfig::default()
         },
-        link: LinkConfig { mux },
+        link: LinkConfig {
+            mux: options.tunnel.mux(),
+            session: options.tunnel.session(),
+        },
         keepalive_time: options.keepalive_time,
         dial_timeout: DIAL_TIMEOUT,
         proxy: ProxyEnvironment::from_variables(|name| std::env::var(name).ok())?,

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use dialback_core::MuxConfig;
 use dialback_core::server::LinkConfig;
 use dialback_runtime::Runtime;
 use dialback_runtime::listen::{ExistingFile, SocketFile, bind_unix};
@@ -86,15 +85,12 @@ async fn serve<R: Runtime>(
 }
 
 fn config(options: &ServerOptions) -> ServerConfig {
-    let mux = MuxConfig {
-        slow_stream_timeout: options.slow_stream_timeout,
-        ..MuxConfig::default()
-    };
     ServerConfig {
         server_id: options.server_id.clone(),
         server_count: options.server_count,
         link: LinkConfig {
-            mux,
+            mux: options.tunnel.mux(),
+            session: options.tunnel.session(),
             dial_timeout: options.backend_dial_timeout,
         },
         keepalive_time: options.keepalive_time,

@@ -25,7 +25,8 @@ const MAX_CONTROL_PACKETS: usize = 16;
 /// [`Tunnel::poll_event`] and lets both look again. Once [`Tunnel::is_finished`] it ends the stream, by a
 /// reset with CANCEL; the server cleans up after it. What was received can still be read then.
 ///
-/// The protocol has no half-close: [`Tunnel::close`] ends both directions.
+/// The protocol has no half-close: [`Tunnel::close`] ends both directions. A server that answers the call with
+/// `half-close/1` has it, see [`Tunnel::allow_half_close`].
 #[derive(Debug)]
 pub struct Tunnel {
     config: TunnelConfig,
@@ -41,7 +42,20 @@ pub struct Tunnel {
     incoming: ByteQueue,
     /// Nobody reads any more: what comes is dropped.
     discarding: bool,
+    half_close: HalfClose,
     events: VecDeque<TunnelEvent>,
+}
+
+/// The ends of single directions, where the server knows of them.
+#[derive(Debug, Default)]
+struct HalfClose {
+    agreed: bool,
+    /// Nothing more is written.
+    writing_ended: bool,
+    /// The server was told so.
+    end_sent: bool,
+    /// The endpoint sends no more.
+    endpoint_ended: bool,
 }
 
 /// ```text
@@ -124,6 +138,7 @@ impl Tunnel {
             dropped_writes: false,
             incoming: ByteQueue::default(),
             discarding: false,
+            half_close: HalfClose::default(),
             events: VecDeque::new(),
         })
     }
@@ -160,6 +175,13 @@ impl Tunnel {
                     self.lose(TunnelLoss::DialClosed);
                 }
             },
+            Packet::CloseWrite { connect_id } => {
+                if self.half_close.agreed && connect_id.is_some() && connect_id == self.connect_id()
+                {
+                    self.half_close.endpoint_ended = true;
+                    self.end_if_both();
+                }
+            }
             // An id of zero names nothing; the others are no packets of a server.
             Packet::Data {
                 connect_id: None, ..
@@ -167,6 +189,8 @@ impl Tunnel {
             | Packet::DialRequest { .. }
             | Packet::CloseRequest { .. }
             | Packet::WindowUpdate { .. }
+            | Packet::Ack { .. }
+            | Packet::Reset { .. }
             | Packet::Drain => {}
         }
     }
@@ -235,6 +259,7 @@ impl Tunnel {
     pub fn write(&mut self, data: &mut Bytes) -> Result<usize, ConnectionError> {
         match &self.phase {
             Phase::Dialing { .. } => Ok(0),
+            Phase::Open { .. } if self.half_close.writing_ended => Err(self.write_error()),
             Phase::Open { .. } => {
                 let taken = data.len().min(self.write_room());
                 self.outgoing.push(data.split_to(taken));
@@ -248,6 +273,7 @@ impl Tunnel {
     #[must_use]
     pub fn write_room(&self) -> usize {
         match self.phase {
+            Phase::Open { .. } if self.half_close.writing_ended => 0,
             Phase::Open { .. } => {
                 let bound = self.config.write_buffer_bytes;
                 bound.saturating_sub(self.outgoing.len())
@@ -292,6 +318,9 @@ impl Tunnel {
         if !self.incoming.is_empty() {
             return self.incoming.take(max_bytes).map(ReadOutput::Data);
         }
+        if self.half_close.endpoint_ended {
+            return Some(ReadOutput::Eof);
+        }
         match &self.phase {
             Phase::Ended { end: Ok(()), .. } => Some(ReadOutput::Eof),
             Phase::Ended {
@@ -328,6 +357,30 @@ impl Tunnel {
         }
     }
 
+    /// The server has answered the call with `half-close/1`, which it was offered; to be said before its first
+    /// packet is handled.
+    pub fn allow_half_close(&mut self) {
+        self.half_close.agreed = true;
+    }
+
+    /// Writes no more, behind all that was written, and reads on to the endpoint's end.
+    ///
+    /// Where the server has no half-close this is [`Tunnel::close`]. Before the dial was answered it does nothing.
+    pub fn end_writing(&mut self, now: Instant) {
+        if !self.half_close.agreed {
+            self.close(now);
+        } else if matches!(self.phase, Phase::Open { .. }) {
+            self.half_close.writing_ended = true;
+        }
+    }
+
+    /// Both directions have ended, each with all that was sent.
+    fn end_if_both(&mut self) {
+        if self.half_close.end_sent && self.half_close.endpoint_ended {
+            self.end(Ok(()));
+        }
+    }
+
     /// Gives the dial up; nothing once it was answered.
     pub fn cancel(&mut self, now: Instant) {
         if matches!(self.phase, Phase::Dialing { .. }) {
@@ -358,6 +411,11 @@ impl Tunnel {
                 *requested = true;
                 return Some(Packet::CloseRequest { connect_id });
             }
+        }
+        if data.is_none() && self.half_close.writing_ended && !self.half_close.end_sent {
+            self.half_close.end_sent = true;
+            self.end_if_both();
+            return Some(Packet::CloseWrite { connect_id });
         }
         data.map(|data| Packet::Data { connect_id, data })
     }

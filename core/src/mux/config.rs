@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::memory::MemoryBudget;
+
 /// How much one link may hold and how long it may wait; shared by both ends of a tunnel.
 ///
 /// Every field is a bound with a documented reaction. The defaults suit a few thousand streams a link.
@@ -16,8 +18,13 @@ pub struct MuxConfig {
     /// At this bound the whole tunnel stops being read, since a plain Konnectivity peer has no signal for
     /// one stream; see [`MuxConfig::slow_stream_timeout`].
     pub receive_buffer_bytes: usize,
-    /// Credit in bytes granted to the peer on each stream when `flow-control/1` is negotiated. Default 1 MiB.
+    /// Credit in bytes granted to the peer on each new stream when `flow-control/1` is negotiated. Default
+    /// 256 KiB.
     pub receive_window_bytes: u64,
+    /// What that credit may grow to, in bytes, on a stream whose path holds more. Default 8 MiB.
+    pub max_receive_window_bytes: u64,
+    /// What all links that share it may hold. Default 256 MiB.
+    pub memory: MemoryBudget,
     /// Largest payload of one DATA packet, in bytes. Default 64 KiB; peers refuse messages above 4 MiB.
     pub max_data_bytes: usize,
     /// How long a stream at its bound may take nothing before it alone is reset. Default 10 s.
@@ -42,7 +49,9 @@ impl Default for MuxConfig {
         Self {
             send_buffer_bytes: 256 * 1024,
             receive_buffer_bytes: 4 * 1024 * 1024,
-            receive_window_bytes: 1024 * 1024,
+            receive_window_bytes: 256 * 1024,
+            max_receive_window_bytes: 8 * 1024 * 1024,
+            memory: MemoryBudget::default(),
             max_data_bytes: 64 * 1024,
             slow_stream_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(30),
@@ -50,13 +59,4 @@ impl Default for MuxConfig {
             max_unknown_replies: 16 * 1024,
         }
     }
-}
-
-/// What both ends agreed on for one link, from the `dialback-extensions` metadata of its Connect call.
-///
-/// The default is plain Konnectivity: nothing agreed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Negotiated {
-    /// With `flow-control/1`: the window in bytes that the peer granted us on each new stream.
-    pub peer_window_bytes: Option<u64>,
 }

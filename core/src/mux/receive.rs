@@ -4,14 +4,16 @@ use bytes::Bytes;
 
 use crate::byte_queue::ByteQueue;
 
+/// Credit is told in steps of an eighth of the window, so that a sender on a long path never waits for it, but
+/// of no less than this, so that it is worth a packet.
+const LEAST_GRANT_BYTES: u64 = 64 * 1024;
+
 /// The queue from the tunnel towards a stream's local reader.
 #[derive(Debug, Default)]
 pub(crate) struct ReceiveHalf {
     queue: ByteQueue,
-    /// Payload bytes the peer may still send; `None` when it knows no credit.
-    window: Option<u64>,
-    /// The whole window, to which `window` returns.
-    window_size: u64,
+    /// `None` when the peer knows no credit.
+    window: Option<Window>,
     /// Taken by the reader, not yet granted again.
     ungranted: u64,
     /// Granted, and not yet told to the peer.
@@ -20,21 +22,35 @@ pub(crate) struct ReceiveHalf {
     discarding: bool,
 }
 
+/// What a peer may send.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    /// Payload bytes that it may still send.
+    left: u64,
+    /// The whole window, to which `left` returns.
+    size: u64,
+    /// The size at the start, below which it never falls.
+    first_size: u64,
+}
+
 /// The peer sent more than its credit allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WindowOverrun;
 
 impl ReceiveHalf {
-    pub(super) fn set_window(&mut self, window: Option<u64>) {
-        self.window = window;
-        self.window_size = window.unwrap_or(0);
+    pub(super) fn set_window(&mut self, bytes: Option<u64>) {
+        self.window = bytes.map(|bytes| Window {
+            left: bytes,
+            size: bytes,
+            first_size: bytes,
+        });
     }
 
     /// Takes a payload from the tunnel.
     pub(super) fn receive(&mut self, data: Bytes) -> Result<(), WindowOverrun> {
         let length = data.len() as u64;
         if let Some(window) = &mut self.window {
-            *window = window.checked_sub(length).ok_or(WindowOverrun)?;
+            window.left = window.left.checked_sub(length).ok_or(WindowOverrun)?;
         }
         if self.discarding {
             self.ungranted += length;
@@ -51,22 +67,55 @@ impl ReceiveHalf {
         Some(data)
     }
 
-    /// Grants credit again where it is worth a packet: once half the window was taken, or everything was and a
-    /// quarter. True when the peer is to be told.
+    /// By how much the window should grow, up to `most` in all.
+    ///
+    /// The peer says that it had to stop for want of credit. If the reader keeps up, what was granted again in good
+    /// time had not reached it yet: the path holds more than the window (its bandwidth-delay product is larger),
+    /// and the window doubles.
+    pub(super) fn wanted_growth(&self, most: u64) -> Option<u64> {
+        let window = self.window?;
+        let keeps_up = self.queue.len() as u64 <= window.size / 2;
+        let wanted = window.size.min(most.saturating_sub(window.size));
+        (keeps_up && !self.discarding && wanted > 0).then_some(wanted)
+    }
+
+    /// The window is larger by so much; the next grant carries it.
+    pub(super) fn widen(&mut self, bytes: u64) {
+        if let Some(window) = &mut self.window {
+            window.size += bytes;
+            self.ungranted += bytes;
+        }
+    }
+
+    /// Halves a window that has grown, by withholding what the reader took; by how much it could be made smaller.
+    pub(super) fn narrow(&mut self) -> u64 {
+        let Some(window) = &mut self.window else {
+            return 0;
+        };
+        let excess = window.size - window.first_size.max(window.size / 2);
+        let withheld = excess.min(self.ungranted);
+        window.size -= withheld;
+        self.ungranted -= withheld;
+        withheld
+    }
+
+    /// What the window has grown by and is set aside for it.
+    pub(super) fn excess(&self) -> u64 {
+        self.window
+            .map_or(0, |window| window.size - window.first_size)
+    }
+
+    /// Grants credit again where it is worth a packet. True when the peer is to be told.
     pub(super) fn grant(&mut self) -> bool {
         let Some(window) = self.window.as_mut() else {
             return false;
         };
-        let due = if self.queue.is_empty() {
-            self.window_size / 4
-        } else {
-            self.window_size / 2
-        };
-        if self.ungranted == 0 || self.ungranted < due {
+        let step = (window.size / 8).max(LEAST_GRANT_BYTES.min(window.size / 4));
+        if self.ungranted == 0 || self.ungranted < step {
             return false;
         }
         let grant = std::mem::take(&mut self.ungranted);
-        *window += grant;
+        window.left += grant;
         self.untold_grant += grant;
         true
     }
@@ -82,6 +131,10 @@ impl ReceiveHalf {
         self.discarding = true;
         while self.take().is_some() {}
         changed
+    }
+
+    pub(super) fn is_discarding(&self) -> bool {
+        self.discarding
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -11,14 +11,24 @@ pub(crate) struct SendHalf {
     queue: ByteQueue,
     /// Payload bytes the peer lets us send; `None` when it knows no credit.
     credit: Option<u64>,
-    /// Sent after the last chunk; nothing is accepted once it is set.
-    end: Option<Packet>,
-    /// Set once `end` was handed to the transport, or the half was discarded.
+    /// The peer was told that more waits than it lets us send.
+    blocked_told: bool,
+    /// Sent after the last chunk.
+    end: Option<End>,
+    /// No more bytes are accepted.
+    writing_ended: bool,
+    /// Set once the last `end` was handed to the transport, or the half was discarded.
     closed: bool,
     /// The source was told to stop and has not been woken since.
     pub(super) source_paused: bool,
-    /// The stream stands in the round-robin of the link.
-    pub(super) scheduled: bool,
+}
+
+/// A packet behind a stream's bytes.
+#[derive(Debug)]
+struct End {
+    packet: Packet,
+    /// Nothing is sent for the stream after it.
+    last: bool,
 }
 
 impl SendHalf {
@@ -34,23 +44,48 @@ impl SendHalf {
         match credit.checked_add(bytes) {
             Some(sum) if sum <= i64::MAX as u64 => {
                 self.credit = Some(sum);
+                self.blocked_told = false;
                 Ok(())
             }
             _ => Err(CreditOverflow),
         }
     }
 
-    /// Queues bytes; dropped when the half has ended, since nobody would take them.
-    pub(super) fn push(&mut self, data: Bytes) {
-        if self.is_open() {
+    /// Queues bytes; dropped, with `false`, when the half has ended, since nobody would take them.
+    pub(super) fn push(&mut self, data: Bytes) -> bool {
+        let open = self.is_open();
+        if open {
             self.queue.push(data);
+        }
+        open
+    }
+
+    /// Ends the bytes with `packet` behind everything queued.
+    pub(super) fn finish_writing(&mut self, packet: Packet) {
+        if self.is_open() {
+            self.writing_ended = true;
+            self.end = Some(End {
+                packet,
+                last: false,
+            });
         }
     }
 
-    /// Ends the half with `end` behind everything queued; the first end wins.
-    pub(super) fn finish(&mut self, end: Packet) {
-        if self.is_open() {
-            self.end = Some(end);
+    /// Ends the half with `packet` behind everything queued, in the place of an end of the bytes alone that has
+    /// not left; the first end of the half wins.
+    pub(super) fn finish(&mut self, packet: Packet) {
+        let ended = self.end.as_ref().is_some_and(|end| end.last);
+        if !self.closed && !ended {
+            self.writing_ended = true;
+            self.end = Some(End { packet, last: true });
+        }
+    }
+
+    /// Nothing follows the end of the bytes.
+    pub(super) fn seal(&mut self) {
+        match &mut self.end {
+            Some(end) => end.last = true,
+            None => self.closed |= self.writing_ended,
         }
     }
 
@@ -58,11 +93,12 @@ impl SendHalf {
     pub(super) fn close(&mut self) {
         self.queue.clear();
         self.end = None;
+        self.writing_ended = true;
         self.closed = true;
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.end.is_none() && !self.closed
+        !self.writing_ended
     }
 
     /// The end was handed to the transport, or the half was closed.
@@ -83,6 +119,12 @@ impl SendHalf {
         }
     }
 
+    /// Credit has just run out with more to send; told once until there is new credit.
+    pub(super) fn becomes_blocked(&mut self) -> bool {
+        let blocked = self.credit == Some(0) && !self.queue.is_empty();
+        blocked && !std::mem::replace(&mut self.blocked_told, true)
+    }
+
     /// The next payload of at most `max_bytes` that credit allows.
     pub(super) fn next_data(&mut self, max_bytes: usize) -> Option<Bytes> {
         let allowed = match self.credit {
@@ -96,14 +138,14 @@ impl SendHalf {
         Some(data)
     }
 
-    /// The end, once nothing waits in front of it.
-    pub(super) fn next_end(&mut self) -> Option<Packet> {
+    /// The end, once nothing waits in front of it, and whether it is the half's.
+    pub(super) fn next_end(&mut self) -> Option<(Packet, bool)> {
         if !self.queue.is_empty() {
             return None;
         }
-        let end = self.end.take()?;
-        self.closed = true;
-        Some(end)
+        let End { packet, last } = self.end.take()?;
+        self.closed |= last;
+        Some((packet, last))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::receive::ReceiveHalf;
+use super::schedule::Turn;
 use super::send::SendHalf;
 use crate::ids::{ConnectId, StreamId};
 
@@ -13,6 +14,7 @@ pub(crate) struct Stream<T> {
     pub(super) connect_id: Option<ConnectId>,
     pub(crate) send: SendHalf,
     pub(crate) receive: ReceiveHalf,
+    pub(super) turn: Turn,
     /// The deadline of what the role waits for: a dial, a close.
     pub(super) deadline: Option<Instant>,
     /// Every byte that moves puts the role's deadline off by this much.
@@ -33,6 +35,7 @@ impl<T> Stream<T> {
             connect_id: None,
             send: SendHalf::default(),
             receive: ReceiveHalf::default(),
+            turn: Turn::default(),
             deadline: None,
             patience: None,
             slow_deadline: None,

@@ -1,6 +1,15 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what a test does not expect fails it"
+)]
+
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::*;
+use crate::memory::MemoryBudget;
 
 /// A link of streams, with ids given as plain numbers.
 struct Fixture {
@@ -15,6 +24,8 @@ fn config() -> MuxConfig {
         send_buffer_bytes: 1000,
         receive_buffer_bytes: 1000,
         receive_window_bytes: 1000,
+        max_receive_window_bytes: 1000,
+        memory: MemoryBudget::new(MEBIBYTE * 64),
         max_data_bytes: 100,
         slow_stream_timeout: Duration::from_secs(10),
         close_timeout: Duration::from_secs(30),
@@ -37,7 +48,13 @@ impl Fixture {
     #[expect(clippy::disallowed_methods, reason = "the one epoch of a test")]
     fn new(config: MuxConfig, peer_window_bytes: Option<u64>) -> Self {
         Self {
-            mux: Mux::new(config, Negotiated { peer_window_bytes }),
+            mux: Mux::new(
+                config,
+                Negotiated {
+                    peer_window_bytes,
+                    ..Negotiated::default()
+                },
+            ),
             epoch: Instant::now(),
         }
     }
@@ -72,7 +89,7 @@ impl Fixture {
 
     fn transmit(&mut self) -> Option<Packet> {
         self.mux
-            .poll_transmit(self.epoch)
+            .poll_transmit(self.epoch, true)
             .map(|outgoing| outgoing.packet)
     }
 
@@ -86,6 +103,33 @@ impl Fixture {
                 (ConnectId::wire(connect_id), data.len())
             })
             .collect()
+    }
+
+    /// Every DATA that can leave now; the peer may be told besides that credit has run out.
+    fn transmit_data(&mut self) -> Vec<(i64, usize)> {
+        std::iter::from_fn(|| self.transmit())
+            .filter_map(|packet| match packet {
+                Packet::Data { connect_id, data } => {
+                    Some((ConnectId::wire(connect_id), data.len()))
+                }
+                Packet::WindowUpdate { bytes: 0, .. } => None,
+                other => panic!("unexpected {other:?}"),
+            })
+            .collect()
+    }
+
+    /// Everything up to the next end: how many bytes of DATA, and what ended.
+    fn transmit_all_until_end(&mut self) -> (usize, Ended) {
+        let mut bytes = 0;
+        loop {
+            let outgoing = self.mux.poll_transmit(self.epoch, true).unwrap();
+            if let Packet::Data { data, .. } = &outgoing.packet {
+                bytes += data.len();
+            }
+            if let Some(ended) = outgoing.ended {
+                return (bytes, ended);
+            }
+        }
     }
 
     fn held_bytes(&self) -> usize {
@@ -171,17 +215,77 @@ fn empty_writes_never_leave() {
     let mut t = Fixture::plain(config());
     let id = t.open(1);
     t.push(id, 0);
-    assert!(!t.mux.has_transmit());
+    assert!(!t.mux.has_transmit(true));
     assert_eq!(t.transmit(), None);
 }
 
 #[test]
-fn streams_take_turns_packet_by_packet() {
+fn streams_take_turns_by_bytes_however_large_their_packets() {
+    let mut t = Fixture::plain(MuxConfig {
+        max_data_bytes: 2000,
+        send_buffer_bytes: MEBIBYTE,
+        ..config()
+    });
+    let (large, small) = (t.open(1), t.open(2));
+    let turn = |t: &mut Fixture| {
+        let mut sent = [0, 0];
+        for _ in 0..600 {
+            // The sources of both have always more.
+            if t.mux.stream(large).unwrap().send.queued_bytes() == 0 {
+                t.push(large, 2000);
+            }
+            if t.mux.stream(small).unwrap().send.queued_bytes() == 0 {
+                t.push(small, 1100);
+                t.push(small, 1100);
+            }
+            let Some(Packet::Data { connect_id, data }) = t.transmit() else {
+                panic!("both have something to send");
+            };
+            sent[usize::from(connect_id == ConnectId::new(2))] += data.len();
+        }
+        sent
+    };
+    let [large, small] = turn(&mut t);
+    assert!(large.abs_diff(small) <= 8000, "{large} and {small}");
+}
+
+#[test]
+fn the_first_bytes_of_a_quiet_stream_overtake_bulk_but_not_for_ever() {
+    let mut t = Fixture::plain(MuxConfig {
+        send_buffer_bytes: MEBIBYTE,
+        ..config()
+    });
+    let bulk = [t.open(1), t.open(2)];
+    for id in bulk {
+        t.push(id, 10_000);
+    }
+    for _ in 0..10 {
+        t.transmit();
+    }
+    let quiet = t.open(3);
+    t.push(quiet, 500);
+    let next: Vec<_> = (0..40).map(|_| t.transmit()).collect();
+    let ids = next.iter().map(|packet| match packet {
+        Some(Packet::Data { connect_id, .. }) => ConnectId::wire(*connect_id),
+        other => panic!("{other:?}"),
+    });
+    let ids: Vec<_> = ids.collect();
+    assert_eq!(ids[0], 3, "its first bytes come at once");
+    assert!(
+        ids[..8].iter().any(|id| *id != 3),
+        "the others still move: {ids:?}"
+    );
+}
+
+#[test]
+fn packets_without_bytes_take_no_turns_for_nothing() {
     let mut t = Fixture::plain(config());
-    let (bulk, small) = (t.open(1), t.open(2));
-    t.push(bulk, 300);
-    t.push(small, 10);
-    assert_eq!(t.transmit_all(), [(1, 100), (2, 10), (1, 100), (1, 100)]);
+    let id = t.open(1);
+    for _ in 0..100 {
+        t.push(id, 1);
+        assert_eq!(t.transmit_all(), [(1, 1)]);
+        assert!(!t.mux.has_transmit(true));
+    }
 }
 
 #[test]
@@ -203,12 +307,15 @@ fn the_end_leaves_behind_all_data_and_names_its_stream() {
     t.push(id, 150);
     t.mux.finish(id, close(1));
     for length in [100, 50] {
-        let outgoing = t.mux.poll_transmit(t.epoch).unwrap();
+        let outgoing = t.mux.poll_transmit(t.epoch, true).unwrap();
         assert_eq!(outgoing.ended, None);
         assert!(matches!(outgoing.packet, Packet::Data { data, .. } if data.len() == length));
     }
-    let outgoing = t.mux.poll_transmit(t.epoch).unwrap();
-    assert_eq!((outgoing.packet, outgoing.ended), (close(1), Some(id)));
+    let outgoing = t.mux.poll_transmit(t.epoch, true).unwrap();
+    assert_eq!(
+        (outgoing.packet, outgoing.ended),
+        (close(1), Some(Ended::Stream(id)))
+    );
     assert!(t.mux.stream(id).unwrap().send.is_closed());
     assert_eq!(t.transmit(), None);
 }
@@ -222,6 +329,36 @@ fn nothing_is_accepted_behind_the_end_and_the_first_end_wins() {
     t.mux.finish(id, Packet::Drain);
     assert!(!t.mux.wants_push(id));
     assert_eq!(t.transmit(), Some(close(1)));
+    assert_eq!(t.transmit(), None);
+}
+
+#[test]
+fn the_end_of_the_bytes_may_be_followed_by_the_end_of_the_stream() {
+    let mut t = Fixture::plain(config());
+    let id = t.open(1);
+    let end = Packet::CloseWrite {
+        connect_id: ConnectId::new(1),
+    };
+    t.push(id, 10);
+    t.mux.finish_writing(id, end.clone());
+    t.push(id, 10);
+    assert_eq!(t.transmit_all_until_end(), (10, Ended::Writing(id)));
+    t.mux.finish(id, close(1));
+    let last = t.mux.poll_transmit(t.epoch, true).unwrap();
+    assert_eq!(
+        (last.packet, last.ended),
+        (close(1), Some(Ended::Stream(id)))
+    );
+
+    // One that has not left gives way to the end of the stream, or becomes it.
+    let (second, third) = (t.open(2), t.open(3));
+    t.mux.finish_writing(second, end.clone());
+    t.mux.finish(second, close(2));
+    assert_eq!(t.transmit(), Some(close(2)));
+    t.mux.finish_writing(third, end.clone());
+    t.mux.seal(third);
+    let last = t.mux.poll_transmit(t.epoch, true).unwrap();
+    assert_eq!((last.packet, last.ended), (end, Some(Ended::Stream(third))));
     assert_eq!(t.transmit(), None);
 }
 
@@ -309,11 +446,25 @@ fn no_more_leaves_than_the_peer_granted() {
     let mut t = Fixture::with_credit(config(), 150);
     let id = t.open(1);
     t.push(id, 400);
-    assert_eq!(t.transmit_all(), [(1, 100), (1, 50)]);
-    assert!(!t.mux.has_transmit());
+    assert_eq!(t.transmit_data(), [(1, 100), (1, 50)]);
+    assert!(!t.mux.has_transmit(true));
 
     assert_eq!(t.mux.receive_credit(conn(1), 30), Received::Accepted);
-    assert_eq!(t.transmit_all(), [(1, 30)]);
+    assert_eq!(t.transmit_data(), [(1, 30)]);
+}
+
+#[test]
+fn a_peer_is_told_once_behind_the_data_that_its_credit_has_run_out() {
+    let mut t = Fixture::with_credit(config(), 50);
+    let id = t.open(1);
+    t.push(id, 50);
+    assert_eq!(t.transmit_all(), [(1, 50)], "nothing more waits");
+    t.push(id, 200);
+    assert_eq!(t.transmit(), None);
+    t.mux.receive_credit(conn(1), 20);
+    assert!(matches!(t.transmit(), Some(Packet::Data { .. })));
+    assert_eq!(t.transmit(), Some(window(1, 0)));
+    assert_eq!(t.transmit(), None);
 }
 
 #[test]
@@ -322,7 +473,7 @@ fn a_stream_without_credit_keeps_no_other_waiting() {
     let (spent, fresh) = (t.open(1), t.open(2));
     t.push(spent, 300);
     t.push(fresh, 50);
-    assert_eq!(t.transmit_all(), [(1, 100), (2, 50)]);
+    assert_eq!(t.transmit_data(), [(1, 100), (2, 50)]);
 }
 
 #[test]
@@ -333,7 +484,7 @@ fn the_end_needs_no_credit_but_waits_for_data_that_does() {
     t.push(waiting, 11);
     t.mux.finish(waiting, close(2));
     assert_eq!(t.transmit(), Some(close(1)));
-    assert_eq!(t.transmit_all(), [(2, 10)]);
+    assert_eq!(t.transmit_data(), [(2, 10)]);
     t.mux.receive_credit(conn(2), 1);
     assert!(matches!(t.transmit(), Some(Packet::Data { data, .. }) if data.len() == 1));
     assert_eq!(t.transmit(), Some(close(2)));
@@ -404,7 +555,7 @@ fn the_window_counts_bytes_however_many_packets_they_come_in() {
 }
 
 #[test]
-fn credit_returns_when_a_quarter_of_the_window_was_taken_and_nothing_waits() {
+fn credit_of_a_small_window_returns_by_quarters() {
     let mut t = Fixture::with_credit(config(), 0);
     let id = t.open(1);
     t.receive(1, 249);
@@ -417,23 +568,122 @@ fn credit_returns_when_a_quarter_of_the_window_was_taken_and_nothing_waits() {
 }
 
 #[test]
-fn credit_returns_when_half_the_window_was_taken_and_more_waits() {
+fn credit_of_a_large_window_returns_by_eighths() {
+    let large = 8 * MEBIBYTE;
     let mut t = Fixture::with_credit(
         MuxConfig {
-            receive_window_bytes: 20_000,
+            receive_window_bytes: large as u64,
             ..config()
         },
         0,
     );
     let id = t.open(1);
-    // Too large to be joined, so taken one by one.
-    for length in [9_999, 2_000, 8_001] {
-        t.receive(1, length);
-    }
-    assert_eq!(t.take(id), Some(9_999));
+    t.receive(1, MEBIBYTE - 1);
+    t.receive(1, 2000);
+    assert_eq!(t.take(id), Some(MEBIBYTE - 1));
     assert_eq!(t.transmit(), None);
-    assert_eq!(t.take(id), Some(2_000));
-    assert_eq!(t.transmit(), Some(window(1, 11_999)));
+    assert_eq!(t.take(id), Some(2000));
+    assert_eq!(t.transmit(), Some(window(1, MEBIBYTE as u64 + 1999)));
+}
+
+fn growing(memory: MemoryBudget) -> MuxConfig {
+    MuxConfig {
+        max_receive_window_bytes: 6000,
+        memory,
+        ..config()
+    }
+}
+
+#[test]
+fn a_window_that_holds_its_stream_back_doubles_up_to_the_most() {
+    let memory = MemoryBudget::new(MEBIBYTE);
+    let mut t = Fixture::with_credit(growing(memory.clone()), 0);
+    let id = t.open(1);
+    // The peer uses each grant up before the next reaches it; the reader keeps up.
+    let mut granted = 1000;
+    let mut windows = Vec::new();
+    for _ in 0..6 {
+        for _ in 0..4 {
+            t.receive(1, granted / 4);
+            t.take_all(id);
+        }
+        t.mux.receive_credit(conn(1), 0);
+        let told = std::iter::from_fn(|| t.transmit()).map(|packet| match packet {
+            Packet::WindowUpdate { bytes, .. } => usize::try_from(bytes).unwrap(),
+            other => panic!("{other:?}"),
+        });
+        granted = told.sum();
+        windows.push(granted);
+    }
+    assert_eq!(windows, [2000, 4000, 6000, 6000, 6000, 6000]);
+    assert_eq!(memory.used_bytes(), 5000, "what it grew by is set aside");
+    t.mux.remove(id);
+    assert_eq!(memory.used_bytes(), 0);
+}
+
+#[test]
+fn a_window_does_not_grow_for_a_slow_reader() {
+    let mut t = Fixture::with_credit(growing(MemoryBudget::new(MEBIBYTE)), 0);
+    let id = t.open(1);
+    t.receive(1, 1000);
+    t.mux.receive_credit(conn(1), 0);
+    assert_eq!(t.take_all(id), 1000);
+    assert_eq!(t.transmit(), Some(window(1, 1000)));
+}
+
+#[test]
+fn a_window_does_not_grow_beyond_the_memory_budget_and_shrinks_at_its_end() {
+    let memory = MemoryBudget::new(2200);
+    let mut t = Fixture::with_credit(growing(memory.clone()), 0);
+    let (first, second) = (t.open(1), t.open(2));
+    for id in [first, second] {
+        let connect_id = if id == first { 1 } else { 2 };
+        for _ in 0..4 {
+            t.receive(connect_id, 250);
+            t.take_all(id);
+        }
+        t.mux.receive_credit(conn(connect_id), 0);
+    }
+    assert_eq!(memory.used_bytes(), 1000, "a link sets at most half aside");
+    assert_eq!(t.transmit(), Some(window(1, 2000)));
+    assert_eq!(t.transmit(), Some(window(2, 1000)));
+
+    // Another link uses the rest up.
+    let mut other = crate::memory::LinkMemory::new(memory.clone());
+    other.grow(2200);
+    for _ in 0..4 {
+        t.receive(1, 500);
+        t.take_all(first);
+    }
+    assert_eq!(
+        t.transmit(),
+        Some(window(1, 1000)),
+        "the window is back at its first size"
+    );
+    assert_eq!(memory.used_bytes(), 2200);
+}
+
+#[test]
+fn short_of_memory_a_source_is_read_piece_by_piece() {
+    let memory = MemoryBudget::new(500);
+    let mut t = Fixture::plain(MuxConfig {
+        memory: memory.clone(),
+        ..config()
+    });
+    let (held, id) = (t.open(1), t.open(2));
+    t.receive(1, 500);
+    assert!(t.mux.wants_push(id), "nothing of it waits yet");
+    t.push(id, 10);
+    assert!(!t.mux.wants_push(id));
+    assert_eq!(t.transmit_all(), [(2, 10)]);
+    assert!(t.mux.wants_push(id));
+    assert!(t.wakes().contains(&id));
+
+    t.take_all(held);
+    t.push(id, 10);
+    assert!(t.mux.wants_push(id), "there is memory again");
+    t.mux.shut();
+    assert_eq!(memory.used_bytes(), 0);
 }
 
 #[test]
@@ -672,7 +922,7 @@ fn bytes_that_move_either_way_put_off_the_end_of_patience() {
     t.mux.await_progress(t.epoch, id, Duration::from_secs(30));
     assert_eq!(t.mux.poll_timeout(), Some(t.at(30)));
 
-    t.mux.poll_transmit(t.at(1));
+    t.mux.poll_transmit(t.at(1), true);
     assert_eq!(t.mux.poll_timeout(), Some(t.at(31)));
     t.mux.receive(t.at(2), conn(1), bytes(1));
     assert_eq!(t.mux.poll_timeout(), Some(t.at(32)));
@@ -690,7 +940,7 @@ fn bytes_that_move_do_not_put_off_a_plain_deadline() {
     let id = t.open(1);
     t.push(id, 10);
     t.mux.set_deadline(id, Some(t.at(5)));
-    t.mux.poll_transmit(t.at(1));
+    t.mux.poll_transmit(t.at(1), true);
     assert_eq!(t.mux.poll_timeout(), Some(t.at(5)));
 }
 
@@ -705,7 +955,7 @@ fn without_a_transport_nothing_waits_for_it_and_what_came_can_be_read() {
     t.mux.send_control(Packet::Drain);
     t.mux.reply_to_unknown(close(9));
     t.mux.shut();
-    assert!(!t.mux.has_transmit());
+    assert!(!t.mux.has_transmit(true));
     assert_eq!(t.transmit(), None);
     assert!(!t.mux.wants_push(id));
     assert_eq!(t.take_all(id), 500);

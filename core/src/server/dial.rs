@@ -115,6 +115,8 @@ pub enum StreamOutput {
     DialFailed(DialError),
     /// Bytes from the endpoint.
     Data(bytes::Bytes),
+    /// The endpoint sends no more; the other direction goes on. Only for a frontend that allowed half-close.
+    EndOfData,
     /// The stream ended, after all its data; it is gone.
     Closed(crate::close::CloseReason),
 }

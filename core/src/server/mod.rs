@@ -4,10 +4,12 @@ mod dial;
 pub mod link;
 mod proxy_stream;
 mod router;
+mod sessions;
 mod strategy;
 
 pub use dial::{DialError, DialFailure, StreamOutput};
 pub use link::{Link, LinkConfig, LinkEvent};
 pub use proxy_stream::{ProxyAction, ProxyStream, ProxyStreamConfig, StreamRef};
 pub use router::Router;
+pub use sessions::{ResumeRefused, Sessions};
 pub use strategy::{LinkState, Strategies, StrategiesError, Strategy};

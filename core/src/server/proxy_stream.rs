@@ -38,6 +38,8 @@ pub struct ProxyStreamConfig {
     pub first_data_hold: Duration,
     /// Dials a stream may have, ended ones included; clients of the reference make one. Default 16.
     pub max_dials: usize,
+    /// The frontend's call agreed on `half-close/1`. Default false.
+    pub half_close: bool,
 }
 
 impl Default for ProxyStreamConfig {
@@ -47,6 +49,7 @@ impl Default for ProxyStreamConfig {
             linger: Duration::from_secs(10),
             first_data_hold: Duration::from_millis(10),
             max_dials: 16,
+            half_close: false,
         }
     }
 }
@@ -68,6 +71,8 @@ pub enum ProxyAction {
     },
     /// Give the bytes to the stream's link.
     Data(StreamRef, Bytes),
+    /// The frontend sends no more on the stream, and reads on.
+    EndOfData(StreamRef),
     /// The frontend closes the stream and waits for its end.
     Close(StreamRef, CloseReason),
     /// The frontend has forgotten the stream, or a pending dial.
@@ -144,11 +149,19 @@ impl ProxyStream {
             Packet::Data { connect_id, data } => self.handle_data(connect_id, data),
             Packet::CloseRequest { connect_id } => self.handle_close(connect_id),
             Packet::CloseDial { dial } => self.handle_close_dial(dial),
-            // No packets of a frontend.
+            Packet::CloseWrite { connect_id } if self.config.half_close => {
+                if let Some(at) = connect_id.and_then(|id| self.live(id)) {
+                    self.actions.push_back(ProxyAction::EndOfData(at));
+                }
+            }
+            // No packets of a frontend, or not agreed on.
             Packet::DialResponse { .. }
             | Packet::CloseResponse { .. }
             | Packet::Drain
-            | Packet::WindowUpdate { .. } => {}
+            | Packet::WindowUpdate { .. }
+            | Packet::CloseWrite { .. }
+            | Packet::Ack { .. }
+            | Packet::Reset { .. } => {}
         }
         self.arm(now);
     }
@@ -230,7 +243,7 @@ impl ProxyStream {
         let lost = self.dials.iter().any(|dial| {
             connect_id.is_some()
                 && dial.connect_id == connect_id
-                && dial.ended == Some(CloseReason::TunnelLost)
+                && dial.ended.as_ref().is_some_and(CloseReason::is_of_tunnel)
         });
         self.refuse(
             connect_id,
@@ -313,6 +326,10 @@ impl ProxyStream {
                 if !data.is_empty() {
                     self.send(Packet::Data { connect_id, data });
                 }
+            }
+            StreamOutput::EndOfData => {
+                let connect_id = self.dials[position].connect_id;
+                self.send(Packet::CloseWrite { connect_id });
             }
             StreamOutput::Closed(reason) => {
                 let connect_id = self.dials[position].connect_id;

@@ -24,7 +24,20 @@ pub struct Router {
 #[derive(Debug)]
 struct Agent {
     metadata: AgentMetadata,
-    state: LinkState,
+    draining: bool,
+    suspended: bool,
+}
+
+impl Agent {
+    const fn state(&self) -> LinkState {
+        if self.suspended {
+            LinkState::Suspended
+        } else if self.draining {
+            LinkState::Draining
+        } else {
+            LinkState::Connected
+        }
+    }
 }
 
 impl Router {
@@ -48,7 +61,8 @@ impl Router {
         let state = LinkState::Connected;
         self.links.entry(link).or_insert_with(|| Agent {
             metadata: metadata.clone(),
-            state,
+            draining: false,
+            suspended: false,
         });
         self.for_each_table(link, |table| match table {
             Table::Pool(pool, agent_id) => pool.add(agent_id, link, state),
@@ -62,10 +76,25 @@ impl Router {
     ///
     /// For good: nothing makes a link fit again. Unknown links are ignored.
     pub fn agent_draining(&mut self, link: LinkId) {
-        let state = LinkState::Draining;
-        if let Some(agent) = self.links.get_mut(&link) {
-            agent.state = state;
-        }
+        self.update(link, |agent| agent.draining = true);
+    }
+
+    /// A link's transport was lost, and may be replaced: it serves only what no link with a transport can.
+    pub fn agent_suspended(&mut self, link: LinkId) {
+        self.update(link, |agent| agent.suspended = true);
+    }
+
+    /// A suspended link has a transport again.
+    pub fn agent_resumed(&mut self, link: LinkId) {
+        self.update(link, |agent| agent.suspended = false);
+    }
+
+    fn update(&mut self, link: LinkId, change: impl FnOnce(&mut Agent)) {
+        let Some(agent) = self.links.get_mut(&link) else {
+            return;
+        };
+        change(agent);
+        let state = agent.state();
         self.for_each_table(link, |table| match table {
             Table::Pool(pool, agent_id) => pool.set_state(agent_id, link, state),
             Table::Destination(destinations, identifier) => {
@@ -126,7 +155,7 @@ impl Router {
     pub fn links(&self) -> impl Iterator<Item = (LinkId, &AgentMetadata, LinkState)> {
         self.links
             .iter()
-            .map(|(link, agent)| (*link, &agent.metadata, agent.state))
+            .map(|(link, agent)| (*link, &agent.metadata, agent.state()))
     }
 
     /// How many links there are.

@@ -83,6 +83,17 @@ pub fn decode(message: Bytes) -> Result<Decoded, DecodeError> {
             connect_id: ConnectId::new(update.connect_id),
             bytes: update.bytes,
         },
+        (packet_type::CLOSE_WRITE, Some(Payload::CloseWrite(close))) => Packet::CloseWrite {
+            connect_id: ConnectId::new(close.connect_id),
+        },
+        (packet_type::ACK, Some(Payload::Ack(ack))) => Packet::Ack {
+            received: ack.received,
+        },
+        (packet_type::RESET, Some(Payload::Reset(reset))) => Packet::Reset {
+            connect_id: ConnectId::new(reset.connect_id),
+            code: reset.code,
+            text: reset.text,
+        },
         (other, _) => {
             return Ok(match kind_of(other) {
                 Some(kind) => Decoded::MissingPayload(kind),
@@ -93,18 +104,10 @@ pub fn decode(message: Bytes) -> Result<Decoded, DecodeError> {
     Ok(Decoded::Packet(packet))
 }
 
-const fn kind_of(wire: i32) -> Option<PacketKind> {
-    match wire {
-        packet_type::DIAL_REQ => Some(PacketKind::DialRequest),
-        packet_type::DIAL_RSP => Some(PacketKind::DialResponse),
-        packet_type::CLOSE_REQ => Some(PacketKind::CloseRequest),
-        packet_type::CLOSE_RSP => Some(PacketKind::CloseResponse),
-        packet_type::DATA => Some(PacketKind::Data),
-        packet_type::DIAL_CLS => Some(PacketKind::CloseDial),
-        packet_type::DRAIN => Some(PacketKind::Drain),
-        packet_type::WINDOW => Some(PacketKind::WindowUpdate),
-        _ => None,
-    }
+fn kind_of(wire_type: i32) -> Option<PacketKind> {
+    PacketKind::ALL
+        .into_iter()
+        .find(|kind| kind.wire_type() == wire_type)
 }
 
 impl From<Packet> for PacketMessage {
@@ -165,6 +168,25 @@ impl From<Packet> for PacketMessage {
                 Payload::WindowUpdate(message::WindowUpdate {
                     connect_id: ConnectId::wire(connect_id),
                     bytes,
+                }),
+            ),
+            Packet::CloseWrite { connect_id } => (
+                packet_type::CLOSE_WRITE,
+                Payload::CloseWrite(message::CloseWrite {
+                    connect_id: ConnectId::wire(connect_id),
+                }),
+            ),
+            Packet::Ack { received } => (packet_type::ACK, Payload::Ack(message::Ack { received })),
+            Packet::Reset {
+                connect_id,
+                code,
+                text,
+            } => (
+                packet_type::RESET,
+                Payload::Reset(message::Reset {
+                    connect_id: ConnectId::wire(connect_id),
+                    code,
+                    text,
                 }),
             ),
         };

@@ -5,6 +5,11 @@ use std::fmt;
 /// Header of an agent's offer in the request and of the server's answer in the response.
 pub const EXTENSIONS: &str = "dialback-extensions";
 
+const FLOW_CONTROL: &str = "flow-control/1";
+const HALF_CLOSE: &str = "half-close/1";
+const RESET: &str = "reset/1";
+const RESUME: &str = "resume/1";
+
 /// How much of a peer's header is looked at, in bytes; what follows is as if it were not there.
 const MAX_BYTES: usize = 4096;
 
@@ -18,11 +23,23 @@ pub struct Extensions {
     /// `flow-control/1`: the payload bytes that this side takes on each new stream before it grants more by
     /// `WINDOW`; from 1 to `i64::MAX`.
     pub flow_control: Option<u64>,
+    /// `half-close/1`: `CLOSE_WRITE` ends one direction of a stream and leaves the other.
+    pub half_close: bool,
+    /// `reset/1`: `RESET` ends a stream early, with its reason.
+    pub reset: bool,
+    /// `resume/1`: the streams of a tunnel outlive its transport. It stands on `flow-control/1`, without which a
+    /// tunnel that is not read for one slow stream could not be told from a dead one.
+    pub resume: bool,
 }
 
 impl Extensions {
     /// Plain Konnectivity.
-    pub const NONE: Self = Self { flow_control: None };
+    pub const NONE: Self = Self {
+        flow_control: None,
+        half_close: false,
+        reset: false,
+        resume: false,
+    };
 
     /// Reads all values of [`EXTENSIONS`] in a request or response.
     ///
@@ -53,8 +70,12 @@ impl Extensions {
     /// parameters.
     #[must_use]
     pub fn accept(self, offer: Self) -> Self {
+        let flow_control = self.flow_control.filter(|_| offer.flow_control.is_some());
         Self {
-            flow_control: self.flow_control.filter(|_| offer.flow_control.is_some()),
+            flow_control,
+            half_close: self.half_close && offer.half_close,
+            reset: self.reset && offer.reset,
+            resume: self.resume && offer.resume && flow_control.is_some(),
         }
     }
 
@@ -69,12 +90,18 @@ impl Extensions {
             return;
         };
         let mut parts = item.split(';').map(str::trim);
-        if parts.next() == Some("flow-control/1") && self.flow_control.is_none() {
-            self.flow_control = parts
-                .filter_map(|parameter| parameter.split_once('='))
-                .find(|(key, _)| *key == "window")
-                .and_then(|(_, window)| window.parse().ok())
-                .filter(|window| (1..=i64::MAX as u64).contains(window));
+        match parts.next() {
+            Some(FLOW_CONTROL) if self.flow_control.is_none() => {
+                self.flow_control = parts
+                    .filter_map(|parameter| parameter.split_once('='))
+                    .find(|(key, _)| *key == "window")
+                    .and_then(|(_, window)| window.parse().ok())
+                    .filter(|window| (1..=i64::MAX as u64).contains(window));
+            }
+            Some(HALF_CLOSE) => self.half_close = true,
+            Some(RESET) => self.reset = true,
+            Some(RESUME) => self.resume = true,
+            Some(_) | None => {}
         }
     }
 }
@@ -82,10 +109,22 @@ impl Extensions {
 /// The header's value.
 impl fmt::Display for Extensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.flow_control {
-            Some(window) => write!(f, "flow-control/1;window={window}"),
-            None => Ok(()),
+        let mut separator = "";
+        if let Some(window) = self.flow_control {
+            write!(f, "{FLOW_CONTROL};window={window}")?;
+            separator = ", ";
         }
+        for (has, name) in [
+            (self.half_close, HALF_CLOSE),
+            (self.reset, RESET),
+            (self.resume, RESUME),
+        ] {
+            if has {
+                write!(f, "{separator}{name}")?;
+                separator = ", ";
+            }
+        }
+        Ok(())
     }
 }
 
@@ -154,9 +193,13 @@ mod tests {
     fn a_server_accepts_what_both_have() {
         let ours = Extensions {
             flow_control: Some(7),
+            half_close: true,
+            ..Extensions::NONE
         };
         let theirs = Extensions {
             flow_control: Some(9),
+            reset: true,
+            ..ours
         };
         assert_eq!(ours.accept(theirs), ours);
         assert_eq!(ours.accept(Extensions::NONE), Extensions::NONE);
@@ -164,10 +207,24 @@ mod tests {
         assert!(Extensions::NONE.is_empty() && !ours.is_empty());
     }
 
+    #[test]
+    fn resumption_stands_on_flow_control() {
+        let ours = Extensions::parse(["resume/1, flow-control/1;window=7"]);
+        assert!(ours.resume && ours.accept(ours).resume);
+        assert_eq!(
+            ours.accept(Extensions::parse(["resume/1"])),
+            Extensions::NONE
+        );
+    }
+
     quickcheck! {
-        fn what_is_written_is_read(window: u64) -> bool {
-            let window = window >> 1 | 1;
-            let extensions = Extensions { flow_control: Some(window) };
+        fn what_is_written_is_read(window: Option<u64>, half_close: bool, reset: bool, resume: bool) -> bool {
+            let extensions = Extensions {
+                flow_control: window.map(|window| window >> 1 | 1),
+                half_close,
+                reset,
+                resume,
+            };
             Extensions::parse([extensions.to_string()]) == extensions
         }
 

@@ -17,6 +17,12 @@ pub(super) mod packet_type {
     pub(crate) const DRAIN: i32 = 6;
     /// Dialback extension `flow-control/1`.
     pub(crate) const WINDOW: i32 = 100;
+    /// Dialback extension `half-close/1`.
+    pub(crate) const CLOSE_WRITE: i32 = 101;
+    /// Dialback extension `resume/1`.
+    pub(crate) const ACK: i32 = 102;
+    /// Dialback extension `reset/1`.
+    pub(crate) const RESET: i32 = 103;
 }
 
 /// `Packet`: the type, and at most one payload.
@@ -25,7 +31,7 @@ pub(super) struct PacketMessage {
     /// An open enum: unknown values survive decoding.
     #[prost(int32, tag = "1")]
     pub(super) r#type: i32,
-    #[prost(oneof = "Payload", tags = "2, 3, 4, 5, 6, 7, 8, 100")]
+    #[prost(oneof = "Payload", tags = "2, 3, 4, 5, 6, 7, 8, 100, 101, 102, 103")]
     pub(super) payload: Option<Payload>,
 }
 
@@ -47,6 +53,12 @@ pub(super) enum Payload {
     Drain(Drain),
     #[prost(message, tag = "100")]
     WindowUpdate(WindowUpdate),
+    #[prost(message, tag = "101")]
+    CloseWrite(CloseWrite),
+    #[prost(message, tag = "102")]
+    Ack(Ack),
+    #[prost(message, tag = "103")]
+    Reset(Reset),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -111,4 +123,29 @@ pub(super) struct WindowUpdate {
     pub(super) connect_id: i64,
     #[prost(uint64, tag = "2")]
     pub(super) bytes: u64,
+}
+
+/// Dialback extension `half-close/1`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CloseWrite {
+    #[prost(int64, tag = "1")]
+    pub(super) connect_id: i64,
+}
+
+/// Dialback extension `resume/1`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Ack {
+    #[prost(uint64, tag = "1")]
+    pub(super) received: u64,
+}
+
+/// Dialback extension `reset/1`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Reset {
+    #[prost(int64, tag = "1")]
+    pub(super) connect_id: i64,
+    #[prost(int32, tag = "2")]
+    pub(super) code: i32,
+    #[prost(string, tag = "3")]
+    pub(super) text: String,
 }

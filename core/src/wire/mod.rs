@@ -13,6 +13,7 @@ mod message;
 mod metadata;
 mod packet;
 mod query;
+mod session;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -28,4 +29,8 @@ pub use metadata::{
 };
 pub use packet::{Packet, PacketKind};
 pub use query::QueryError;
+pub use session::{
+    MAX_RESUME_OFFERS, RESUME, ResumeAnswer, ResumeOffer, SESSION, SessionGrant, SessionId,
+    SessionToken,
+};
 pub use status::{Code, Status, decode_message, encode_message};

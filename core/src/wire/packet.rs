@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::message::packet_type;
 use crate::ids::{ConnectId, DialId};
 
 /// One message of a Proxy or Connect stream (`Packet` in the Konnectivity protocol, KEP-1281).
@@ -61,6 +62,25 @@ pub enum Packet {
         /// Additional credit, in bytes.
         bytes: u64,
     },
+    /// `CLOSE_WRITE` (Dialback extension `half-close/1`): no more DATA from this side; the other goes on.
+    CloseWrite {
+        /// Which connection.
+        connect_id: Option<ConnectId>,
+    },
+    /// `ACK` (Dialback extension `resume/1`): how many packets of this session were taken so far.
+    Ack {
+        /// Packets counted from the session's start, `ACK`s left out.
+        received: u64,
+    },
+    /// `RESET` (Dialback extension `reset/1`): the connection has ended early and nothing more is taken for it.
+    Reset {
+        /// Which connection.
+        connect_id: Option<ConnectId>,
+        /// Why, by its number (`CloseReason`).
+        code: i32,
+        /// Why, in words; may be empty.
+        text: String,
+    },
 }
 
 /// The type of a packet, as the `packet_type` label of metrics names it.
@@ -80,13 +100,19 @@ pub enum PacketKind {
     CloseDial,
     /// `DRAIN`, wire value 6.
     Drain,
-    /// `WINDOW`, wire value 100; an extension, never sent unless negotiated.
+    /// `WINDOW`, wire value 100; an extension, as all that follow: never sent unless negotiated.
     WindowUpdate,
+    /// `CLOSE_WRITE`, wire value 101.
+    CloseWrite,
+    /// `ACK`, wire value 102.
+    Ack,
+    /// `RESET`, wire value 103.
+    Reset,
 }
 
 impl PacketKind {
     /// Every kind, in wire order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::DialRequest,
         Self::DialResponse,
         Self::CloseRequest,
@@ -95,6 +121,9 @@ impl PacketKind {
         Self::CloseDial,
         Self::Drain,
         Self::WindowUpdate,
+        Self::CloseWrite,
+        Self::Ack,
+        Self::Reset,
     ];
 
     /// The protocol's name, as in metric labels and logs.
@@ -109,6 +138,27 @@ impl PacketKind {
             Self::CloseDial => "DIAL_CLS",
             Self::Drain => "DRAIN",
             Self::WindowUpdate => "WINDOW",
+            Self::CloseWrite => "CLOSE_WRITE",
+            Self::Ack => "ACK",
+            Self::Reset => "RESET",
+        }
+    }
+
+    /// Its value of `type` on the wire: the reference's are small numbers, the extensions' start at 100.
+    #[must_use]
+    pub const fn wire_type(self) -> i32 {
+        match self {
+            Self::DialRequest => packet_type::DIAL_REQ,
+            Self::DialResponse => packet_type::DIAL_RSP,
+            Self::CloseRequest => packet_type::CLOSE_REQ,
+            Self::CloseResponse => packet_type::CLOSE_RSP,
+            Self::Data => packet_type::DATA,
+            Self::CloseDial => packet_type::DIAL_CLS,
+            Self::Drain => packet_type::DRAIN,
+            Self::WindowUpdate => packet_type::WINDOW,
+            Self::CloseWrite => packet_type::CLOSE_WRITE,
+            Self::Ack => packet_type::ACK,
+            Self::Reset => packet_type::RESET,
         }
     }
 
@@ -132,6 +182,9 @@ impl Packet {
             Self::CloseDial { .. } => PacketKind::CloseDial,
             Self::Drain => PacketKind::Drain,
             Self::WindowUpdate { .. } => PacketKind::WindowUpdate,
+            Self::CloseWrite { .. } => PacketKind::CloseWrite,
+            Self::Ack { .. } => PacketKind::Ack,
+            Self::Reset { .. } => PacketKind::Reset,
         }
     }
 }

@@ -141,16 +141,7 @@ fn every_vector_is_a_packet_and_a_frame_where_it_can_be() {
 #[test]
 fn every_known_type_without_payload_is_told_apart() {
     for kind in PacketKind::ALL {
-        let wire = match kind {
-            PacketKind::WindowUpdate => 100,
-            PacketKind::DialRequest
-            | PacketKind::DialResponse
-            | PacketKind::CloseRequest
-            | PacketKind::CloseResponse
-            | PacketKind::Data
-            | PacketKind::CloseDial
-            | PacketKind::Drain => kind.index().try_into().unwrap(),
-        };
+        let wire = kind.wire_type().try_into().unwrap();
         let decoded = decode(Bytes::copy_from_slice(&[8, wire])).unwrap();
         let expected = if kind == PacketKind::Drain {
             Decoded::Packet(Packet::Drain)
@@ -282,6 +273,15 @@ impl Arbitrary for Packet {
             PacketKind::WindowUpdate => Self::WindowUpdate {
                 connect_id,
                 bytes: u64::arbitrary(g),
+            },
+            PacketKind::CloseWrite => Self::CloseWrite { connect_id },
+            PacketKind::Ack => Self::Ack {
+                received: u64::arbitrary(g),
+            },
+            PacketKind::Reset => Self::Reset {
+                connect_id,
+                code: i32::arbitrary(g),
+                text: String::arbitrary(g),
             },
         }
     }

@@ -20,6 +20,9 @@ pub struct ConnectFrontend {
     state: State,
     chunk: Bytes,
     interest: Interest,
+    half_close: bool,
+    /// The client sends no more, and the stream goes on.
+    client_ended: bool,
     answers: Vec<Result<(), DialError>>,
     /// From the client.
     pub up: Pipe,
@@ -54,13 +57,15 @@ enum Step {
 }
 
 impl ConnectFrontend {
-    pub(crate) fn new(address: &str, pipes: &PipeConfig) -> Self {
+    pub(crate) fn new(address: &str, pipes: &PipeConfig, half_close: bool) -> Self {
         Self {
             state: State::Accepted {
                 address: address.to_owned(),
             },
             chunk: Bytes::new(),
             interest: Interest::FIRST,
+            half_close,
+            client_ended: false,
             answers: Vec::new(),
             up: Pipe::new(pipes.clone()),
             down: Pipe::new(pipes.clone()),
@@ -77,7 +82,8 @@ impl ConnectFrontend {
         }
     }
 
-    /// Ends the client's side behind all that was written; to the server that is a full close.
+    /// Ends the client's side behind all that was written. To a server without half-close that is a full close;
+    /// otherwise the client reads on to the endpoint's end.
     pub fn close(&mut self) {
         self.client.finishing = true;
     }
@@ -169,7 +175,13 @@ impl ConnectFrontend {
         self.interest.clear();
         if let State::Accepted { address } = &self.state {
             match dialler.dial(tunnels, "tcp".to_owned(), address.clone()) {
-                Ok(at) => self.state = State::Dialling(at),
+                Ok(at) => {
+                    self.state = State::Dialling(at);
+                    if self.half_close {
+                        let server = tunnels.server(at);
+                        server.input(|link| link.allow_half_close(at.stream));
+                    }
+                }
                 Err(error) => return self.refuse(now, error),
             }
         }
@@ -214,7 +226,10 @@ impl ConnectFrontend {
                 self.refuse(now, error);
                 false
             }
-            Some(output @ (StreamOutput::Data(_) | StreamOutput::Closed(_))) => {
+            Some(
+                output
+                @ (StreamOutput::Data(_) | StreamOutput::EndOfData | StreamOutput::Closed(_)),
+            ) => {
                 panic!("{output:?} came before the answer to the dial")
             }
             // A client that hangs up while its dial is pending is noticed.
@@ -245,6 +260,10 @@ impl ConnectFrontend {
         if self.chunk.is_empty() {
             match server.input(|link| link.poll_stream(now, at.stream)) {
                 Some(StreamOutput::Data(data)) => self.chunk = data,
+                Some(StreamOutput::EndOfData) => {
+                    self.down.finish(now);
+                    return Step::Moved;
+                }
                 Some(StreamOutput::Closed(reason)) => {
                     if reason.is_orderly() {
                         self.down.finish(now);
@@ -275,7 +294,7 @@ impl ConnectFrontend {
 
     fn read_up(&mut self, now: Instant, at: StreamRef, tunnels: &mut Tunnels) -> Step {
         let server = tunnels.server(at);
-        if !server.link.wants_frontend_data(at.stream) {
+        if self.client_ended || !server.link.wants_frontend_data(at.stream) {
             return Step::Waiting;
         }
         match self.up.read(now, READ_BYTES) {
@@ -288,6 +307,13 @@ impl ConnectFrontend {
                     PipeEnd::Finished => CloseReason::FrontendClosed,
                     PipeEnd::Reset => CloseReason::FrontendLost,
                 };
+                if self.half_close
+                    && end == PipeEnd::Finished
+                    && server.input(|link| link.handle_frontend_end(now, at.stream))
+                {
+                    self.client_ended = true;
+                    return Step::Moved;
+                }
                 server.input(|link| link.handle_frontend_gone(now, at.stream, reason));
                 self.down.finish(now);
                 Step::Ended

@@ -8,6 +8,7 @@ use dialback_core::{CloseReason, ConnectId, DialId, Packet};
 use super::Dialler;
 use super::grpc_client::GrpcClient;
 use crate::pipe::{PipeConfig, PipeEnd};
+use crate::setup::Agreed;
 use crate::task::Interest;
 use crate::tunnel::Tunnels;
 use crate::wire::{PacketWire, Received};
@@ -17,6 +18,7 @@ use crate::wire::{PacketWire, Received};
 pub struct GrpcFrontend {
     /// The server's machine, to be looked at.
     pub proxy: ProxyStream,
+    half_close: bool,
     held: Vec<StreamRef>,
     interest: Interest,
     /// The server has ended the call.
@@ -30,13 +32,18 @@ pub struct GrpcFrontend {
 
 impl GrpcFrontend {
     pub(crate) fn new(now: Instant, config: ProxyStreamConfig, wires: &PipeConfig) -> Self {
+        let agreed = Agreed {
+            half_close: config.half_close,
+            ..Agreed::default()
+        };
         Self {
+            half_close: config.half_close,
             proxy: ProxyStream::new(now, config),
             held: Vec::new(),
             interest: Interest::FIRST,
             served: false,
-            up: PacketWire::new(wires.clone()),
-            down: PacketWire::new(wires.clone()),
+            up: PacketWire::new(wires.clone(), agreed),
+            down: PacketWire::new(wires.clone(), agreed),
             client: GrpcClient::default(),
         }
     }
@@ -123,7 +130,10 @@ impl GrpcFrontend {
                 | Packet::Data { .. }
                 | Packet::CloseDial { .. }
                 | Packet::Drain
-                | Packet::WindowUpdate { .. } => None,
+                | Packet::WindowUpdate { .. }
+                | Packet::CloseWrite { .. }
+                | Packet::Ack { .. }
+                | Packet::Reset { .. } => None,
             })
             .collect()
     }
@@ -136,18 +146,11 @@ impl GrpcFrontend {
 
     /// The bytes read from a dial's connection.
     #[must_use]
-    pub fn data(&self, dial: DialId) -> Vec<u8> {
-        let wanted = self.connect_id(dial);
-        let mut bytes = Vec::new();
-        for packet in self.received() {
-            if let Packet::Data { connect_id, data } = packet
-                && wanted.is_some()
-                && *connect_id == wanted
-            {
-                bytes.extend_from_slice(data);
-            }
+    pub fn data(&self, dial: DialId) -> &[u8] {
+        match self.client.connections.get(&dial) {
+            Some(connection) => &connection.received,
+            None => &[],
         }
-        bytes
     }
 
     /// The errors of the CLOSE_RSP of a dial's connection; an orderly one is empty.
@@ -323,14 +326,22 @@ impl GrpcFrontend {
                     address,
                 } => {
                     let routed = dialler.dial(tunnels, protocol, address);
-                    if let Ok(at) = &routed {
-                        self.held.push(*at);
+                    if let Ok(at) = routed {
+                        if self.half_close {
+                            let server = tunnels.server(at);
+                            server.input(|link| link.allow_half_close(at.stream));
+                        }
+                        self.held.push(at);
                     }
                     self.proxy.handle_routed(now, dial, routed);
                 }
                 ProxyAction::Data(at, data) => {
                     let server = tunnels.server(at);
                     server.input(|link| link.handle_frontend_data(at.stream, data));
+                }
+                ProxyAction::EndOfData(at) => {
+                    let server = tunnels.server(at);
+                    server.input(|link| link.handle_frontend_end(now, at.stream));
                 }
                 ProxyAction::Close(at, reason) => {
                     let server = tunnels.server(at);

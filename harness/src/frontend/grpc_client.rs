@@ -30,6 +30,7 @@ pub(super) struct Connection {
     pub(super) connect_id: Option<ConnectId>,
     pub(super) to_send: VecDeque<Bytes>,
     pub(super) closing: bool,
+    pub(super) received: Vec<u8>,
 }
 
 impl GrpcClient {
@@ -96,6 +97,14 @@ impl GrpcClient {
             && let Some(connection) = self.connections.get_mut(dial)
         {
             connection.connect_id = Some(*connect_id);
+        }
+        if let Packet::Data { connect_id, data } = &packet
+            && let Some(connection) = self
+                .connections
+                .values_mut()
+                .find(|connection| connect_id.is_some() && connection.connect_id == *connect_id)
+        {
+            connection.received.extend_from_slice(data);
         }
         self.received.push(packet);
     }

@@ -18,8 +18,12 @@ pub fn check_agent_link(bytes: &[u8]) {
     let (mux, negotiated) = input.mux();
     let bound = 3000 + LARGEST_DATA_BYTES;
     let (limit, replies) = (mux.max_streams, mux.max_unknown_replies);
+    let config = LinkConfig {
+        mux,
+        ..LinkConfig::default()
+    };
     let mut run = Run {
-        link: Link::new(LinkConfig { mux }, negotiated),
+        link: Link::new(config, negotiated),
         now: Instant::now(),
         tasks: BTreeMap::new(),
     };
@@ -75,7 +79,10 @@ impl Run {
                             let reset = Err("reset".to_owned());
                             self.link.handle_endpoint_end(self.now, id, reset);
                         }
-                        2 => self.link.handle_endpoint_write_failed(id),
+                        2 => {
+                            let error = "broken pipe".to_owned();
+                            self.link.handle_endpoint_write_failed(self.now, id, error);
+                        }
                         _ => {
                             self.link.handle_endpoint_gone(self.now, id);
                             self.tasks.remove(&id);
@@ -156,7 +163,13 @@ impl Run {
                 LinkEvent::DialAbandoned { stream } => {
                     assert_eq!(self.tasks.remove(&stream), Some(Task::Dialling));
                 }
-                LinkEvent::Opened { .. } | LinkEvent::Closed { .. } => {}
+                LinkEvent::Opened { .. }
+                | LinkEvent::Closed { .. }
+                | LinkEvent::Suspended
+                | LinkEvent::Resumed
+                | LinkEvent::Silent
+                | LinkEvent::Broken(_)
+                | LinkEvent::Down => {}
             }
         }
     }

@@ -50,6 +50,7 @@ impl<'a> Input<'a> {
         };
         let negotiated = Negotiated {
             peer_window_bytes: (small & 128 == 0).then(|| u64::from(self.byte()) * 20),
+            ..Negotiated::default()
         };
         (mux, negotiated)
     }

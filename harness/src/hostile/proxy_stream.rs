@@ -121,7 +121,9 @@ impl Run {
                     let held = self.held.remove(&at.stream.0);
                     assert!(held.is_some(), "{at:?} was let go twice");
                 }
-                ProxyAction::Data(at, _) | ProxyAction::Close(at, _) => {
+                ProxyAction::Data(at, _)
+                | ProxyAction::EndOfData(at)
+                | ProxyAction::Close(at, _) => {
                     assert!(self.held.contains_key(&at.stream.0), "{at:?} is not held");
                 }
                 ProxyAction::Finish => {}

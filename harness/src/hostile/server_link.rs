@@ -20,7 +20,11 @@ pub fn check_server_link(bytes: &[u8]) {
     let bound = 3000 + LARGEST_DATA_BYTES;
     let limit = mux.max_streams;
     let replies = mux.max_unknown_replies;
-    let config = LinkConfig { mux, dial_timeout };
+    let config = LinkConfig {
+        mux,
+        dial_timeout,
+        ..LinkConfig::default()
+    };
     let mut run = Run {
         link: Link::new(config, negotiated, FIRST_DIAL),
         now: Instant::now(),

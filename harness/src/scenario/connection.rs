@@ -31,6 +31,10 @@ pub(super) struct Connection {
     pub(super) tampered: bool,
     /// Not the first dial of its Proxy stream.
     pub(super) second: bool,
+    /// Its directions end one by one.
+    pub(super) half_closes: bool,
+    /// Bytes already compared, up and down.
+    checked: [usize; 2],
 }
 
 /// Which way bytes go.
@@ -62,6 +66,8 @@ impl Connection {
             endpoint_reset: false,
             tampered: false,
             second: false,
+            half_closes: false,
+            checked: [0; 2],
         }
     }
 
@@ -93,10 +99,10 @@ impl Connection {
         t.endpoints.count(&self.address) > 0
     }
 
-    fn received(&self, t: &Triad) -> Vec<u8> {
+    fn received<'a>(&self, t: &'a Triad) -> &'a [u8] {
         match self.client {
             Client::Grpc(frontend, dial) => t[frontend].data(dial),
-            Client::Connect(frontend) => t[frontend].received().to_vec(),
+            Client::Connect(frontend) => t[frontend].received(),
         }
     }
 
@@ -131,7 +137,7 @@ impl Connection {
     }
 
     /// What holds at any moment.
-    pub(super) fn check_always(&self, t: &mut Triad) {
+    pub(super) fn check_always(&mut self, t: &mut Triad) {
         assert!(self.answers(t).len() <= 1, "{self:?} was answered twice");
         assert!(
             t.endpoints.count(&self.address) <= 1,
@@ -141,29 +147,57 @@ impl Connection {
             return;
         }
         let down = self.received(t);
-        self.check_prefix(Direction::Down, &down, self.endpoint_sent);
+        self.check_prefix(Direction::Down, down, self.endpoint_sent);
         if self.is_established(t) {
             let up = t.endpoints.at(&self.address).received();
             self.check_prefix(Direction::Up, up, self.client_sent);
         }
     }
 
-    fn check_prefix(&self, direction: Direction, received: &[u8], sent: usize) {
+    /// How much has arrived.
+    pub(super) fn progress(&self, t: &mut Triad) -> usize {
+        let down = self.received(t).len();
+        if !self.is_established(t) {
+            return down;
+        }
+        down + t.endpoints.at(&self.address).received().len()
+    }
+
+    fn has_broken(&self, seen: &Seen, saw: Option<PipeEnd>) -> bool {
+        let ended = *seen == Seen::Broken || saw == Some(PipeEnd::Reset);
+        ended || self.client_left || self.endpoint_reset
+    }
+
+    /// Each direction has ended if, and only if, its sender ended it; either way all that was sent has arrived.
+    fn check_halves(&self, seen: &Seen, saw: Option<PipeEnd>, received: usize, uploaded: usize) {
+        assert_eq!(saw.is_some(), self.client_closed, "the upload of {self:?}");
+        // The endpoint closes when it has read to the end.
+        let closed = self.client_closed || self.endpoint_closed;
+        assert_eq!(*seen == Seen::Orderly, closed, "the download of {self:?}");
+        assert_eq!(uploaded, self.client_sent, "the upload of {self:?}");
+        assert_eq!(received, self.endpoint_sent, "the download of {self:?}");
+    }
+
+    fn check_prefix(&mut self, direction: Direction, received: &[u8], sent: usize) {
         assert!(
             received.len() <= sent,
             "{direction:?}: {} of {sent} bytes arrived on {self:?}",
             received.len()
         );
+        let checked = self.checked[direction as usize];
+        let fresh = received.get(checked..).expect("what was read stays");
         assert!(
-            received == pattern(self.index, direction, 0, received.len()),
+            fresh == pattern(self.index, direction, checked, fresh.len()),
             "{direction:?}: other bytes arrived on {self:?}"
         );
+        self.checked[direction as usize] = received.len();
     }
 
     /// What holds once everyone reads, nothing is stalled, and nothing more happens on its own.
     ///
     /// `patient`: nobody was kept waiting for so long that a stream was cut.
-    pub(super) fn check_settled(&self, t: &mut Triad, patient: bool) {
+    /// `lossless`: no session was lost.
+    pub(super) fn check_settled(&mut self, t: &mut Triad, patient: bool, lossless: bool) {
         self.check_always(t);
         let answers = self.answers(t);
         if !(self.client_left || self.second || self.tampered) {
@@ -176,12 +210,22 @@ impl Connection {
         let endpoint = t.endpoints.at(&self.address);
         let (saw, uploaded) = (endpoint.saw_end(), endpoint.received().len());
 
+        if self.half_closes && !self.has_broken(&seen, saw) {
+            return self.check_halves(&seen, saw, received, uploaded);
+        }
         let client_over = seen != Seen::Nothing || self.client_left;
         let endpoint_over = saw.is_some() || self.endpoint_reset;
         assert_eq!(
             client_over, endpoint_over,
             "one side of {self:?} has ended: {seen:?}, {saw:?}"
         );
+        // An endpoint that does not read is cut some time after either end.
+        let closed = self.client_closed || self.endpoint_closed;
+        let broken = seen == Seen::Broken || saw == Some(PipeEnd::Reset) && !closed;
+        if lossless && patient && broken {
+            let asked = self.endpoint_reset || self.client_left;
+            assert!(asked, "nobody broke {self:?}: {seen:?}, {saw:?}");
+        }
         if !client_over {
             let asked = self.client_closed || self.endpoint_closed || self.endpoint_reset;
             assert!(!asked, "{self:?} does not end");

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use dialback_core::MuxConfig;
 use dialback_core::server::ProxyStreamConfig;
+use dialback_core::{MemoryBudget, MuxConfig, SessionConfig};
 
 use crate::endpoint::DialOutcome;
 use crate::pipe::PipeConfig;
+use crate::resumption::Reconnect;
 use crate::setup::Setup;
+use crate::transport::Cut;
 
 /// Operations of one scenario; the bytes behind them are not looked at.
 const MAX_OPERATIONS: usize = 256;
@@ -52,6 +54,16 @@ pub enum Operation {
     AgentDrains(u8),
     /// A tunnel is lost; the agent notices later.
     TunnelLost(u8, Duration),
+    /// The connection under a tunnel goes.
+    TunnelCut(u8, Cut),
+    /// From now on an agent reconnects in another way.
+    Reconnects(u8, Reconnect),
+    /// An offer to resume comes late, when nobody waits for the answer.
+    OfferInVain(u8, Duration),
+    /// An agent's process is restarted.
+    AgentRestarts(u8),
+    /// The server forgets a tunnel's session.
+    SessionForgotten(u8),
     /// Nothing arrives on a tunnel for a while, in one direction.
     TunnelStalls {
         /// Which tunnel.
@@ -107,10 +119,17 @@ impl<'a> Input<'a> {
             max_data_bytes: self.choice(&[64 * 1024, 100, 5000]),
             max_streams: self.choice(&[1000, 3, 6]),
             max_unknown_replies: self.choice(&[1024, 64]),
+            max_receive_window_bytes: self.choice(&[8 * 1024 * 1024, 100, 40_000]),
+            memory: MemoryBudget::new(self.choice(&[usize::MAX / 4, 1, 20_000, 300_000])),
             ..MuxConfig::default()
         };
+        let extensions = self.byte();
+        let flow_control = extensions & 1 == 1;
         let mut setup = Setup {
-            flow_control: self.flag(),
+            flow_control,
+            half_close: extensions & 2 != 0,
+            reset: extensions & 4 != 0,
+            resume: flow_control && extensions & 8 != 0,
             proxy_stream: ProxyStreamConfig {
                 first_data_hold: Duration::from_millis(self.choice(&[10, 0])),
                 ..ProxyStreamConfig::default()
@@ -119,7 +138,8 @@ impl<'a> Input<'a> {
             frontend: self.pipe(SOCKET_ROOM_BYTES),
             ..Setup::default()
         }
-        .with_mux(&mux);
+        .with_mux(&mux)
+        .with_session(&self.session());
         setup.server.dial_timeout = self.flag().then_some(Duration::from_secs(3));
         setup
     }
@@ -147,7 +167,7 @@ impl<'a> Input<'a> {
     }
 
     fn operation(&mut self) -> Operation {
-        let (kind, which) = (self.byte() % 40, self.byte());
+        let (kind, which) = (self.byte() % 50, self.byte());
         match kind {
             0..=4 => Operation::Dial {
                 connect: which & 1 == 1,
@@ -176,9 +196,61 @@ impl<'a> Input<'a> {
                 down: self.flag(),
                 stalled: self.flag(),
             },
+            40..=43 => Operation::TunnelCut(which, self.cut()),
+            44 | 45 => Operation::Reconnects(which, self.reconnect()),
+            46 | 47 => Operation::OfferInVain(which, self.moment()),
+            48 => Operation::AgentRestarts(which),
+            49 => Operation::SessionForgotten(which),
             _ => Operation::Wait(Duration::from_millis(
                 self.choice(&[0, 1, 10, 100, 1000, 9_999, 10_000, 29_999, 60_000]),
             )),
+        }
+    }
+
+    fn cut(&mut self) -> Cut {
+        Cut {
+            kept_down: self.size(),
+            kept_up: self.size(),
+            server_notices: self.notice(),
+            agent_notices: self.notice(),
+        }
+    }
+
+    fn notice(&mut self) -> Option<Duration> {
+        let moments = [
+            Some(0),
+            Some(0),
+            Some(1),
+            Some(10),
+            Some(1000),
+            Some(20_000),
+            None,
+        ];
+        self.choice(&moments).map(Duration::from_millis)
+    }
+
+    fn reconnect(&mut self) -> Reconnect {
+        Reconnect {
+            after: self
+                .choice(&[Some(0), Some(1), Some(100), Some(5000), None])
+                .map(Duration::from_millis),
+            offer_takes: self.moment(),
+            patience: Duration::from_millis(self.choice(&[5000, 1000, 60])),
+        }
+    }
+
+    fn moment(&mut self) -> Duration {
+        Duration::from_millis(self.choice(&[0, 1, 10, 50, 100, 999, 1000, 6000]))
+    }
+
+    fn session(&mut self) -> SessionConfig {
+        SessionConfig {
+            timeout: Duration::from_secs(self.choice(&[30, 3])),
+            retained_bytes: self.choice(&[16 * 1024 * 1024, 400, 3000, 100_000]),
+            acknowledge_bytes: self.choice(&[256 * 1024, 1, 10_000]),
+            acknowledge_packets: self.choice(&[256, 1, 3]),
+            acknowledge_delay: Duration::from_millis(self.choice(&[100, 1, 20])),
+            ..SessionConfig::default()
         }
     }
 

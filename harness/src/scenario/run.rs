@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use dialback_core::server::{DialError, LinkEvent};
-use dialback_core::{CloseReason, ConnectId, LinkId, Packet, agent};
+use dialback_core::server::{DialError, LinkEvent, ResumeRefused};
+use dialback_core::{CloseReason, ConnectId, Initiator, LinkId, Packet, agent};
 
+use super::Rules;
 use super::connection::{Client, Connection};
 use super::operation::Operation;
 use crate::endpoint::{Behaviour, DialOutcome};
 use crate::pipe::PipeConfig;
+use crate::resumption::Reconnect;
+use crate::setup::Setup;
 use crate::triad::{Grpc, Triad};
 
 /// Connections and agents of one scenario; further ones do not come.
@@ -20,15 +23,17 @@ const MAX_AGENTS: usize = 4;
 pub(super) struct Run {
     t: Triad,
     connections: Vec<Connection>,
-    links: Vec<LinkId>,
+    rules: Rules,
+    half_close: bool,
     endpoint: PipeConfig,
 }
 
 impl Run {
-    pub(super) fn new(t: Triad, endpoint: PipeConfig) -> Self {
+    pub(super) fn new(rules: Rules, setup: Setup, endpoint: PipeConfig) -> Self {
         Self {
-            links: vec![t.only_link()],
-            t,
+            rules,
+            half_close: setup.half_close,
+            t: setup.start_with_agent(),
             connections: Vec::new(),
             endpoint,
         }
@@ -38,7 +43,7 @@ impl Run {
     pub(super) fn step(&mut self, operation: Operation) {
         self.operate(operation);
         self.t.run_now();
-        for connection in &self.connections {
+        for connection in &mut self.connections {
             connection.check_always(&mut self.t);
         }
     }
@@ -72,37 +77,57 @@ impl Run {
             }
             Operation::ClientTampers(which, connect_id) => self.client_tampers(which, connect_id),
             Operation::AgentConnects => {
-                if self.links.len() < MAX_AGENTS {
-                    self.links.push(self.t.connect_agent("agent"));
+                if self.t.links().len() < MAX_AGENTS {
+                    self.t.connect_agent("agent");
                 }
             }
             Operation::AgentDrains(which) => {
-                if let Some(link) = pick(&mut self.links, which) {
-                    self.t.drain_agent(*link);
-                }
+                let link = self.link(which);
+                self.t.drain_agent(link);
             }
             Operation::TunnelLost(which, later) => {
-                if let Some(link) = pick(&mut self.links, which) {
-                    self.t.lose_tunnel_unevenly(*link, later);
+                let link = self.link(which);
+                self.t.lose_tunnel_unevenly(link, later);
+            }
+            Operation::TunnelCut(which, cut) => {
+                let link = self.link(which);
+                self.t.cut_tunnel(link, &cut);
+            }
+            Operation::Reconnects(which, reconnect) => {
+                let link = self.link(which);
+                self.t.tunnel(link).reconnect = reconnect;
+            }
+            Operation::OfferInVain(which, late) => {
+                let link = self.link(which);
+                self.t.offer_in_vain(link, late);
+            }
+            Operation::AgentRestarts(which) => {
+                let link = self.link(which);
+                if self.t.links().len() < MAX_AGENTS {
+                    self.t.restart_agent(link);
                 }
+            }
+            Operation::SessionForgotten(which) => {
+                let link = self.link(which);
+                self.t.forget_session(link);
             }
             Operation::TunnelStalls {
                 tunnel,
                 down,
                 stalled,
             } => {
-                if let Some(link) = pick(&mut self.links, tunnel) {
-                    let tunnel = self.t.tunnel(*link);
-                    let wire = if down {
-                        &mut tunnel.down
-                    } else {
-                        &mut tunnel.up
-                    };
-                    wire.pipe.stall(stalled);
-                }
+                let link = self.link(tunnel);
+                let tunnel = self.t.tunnel(link);
+                let wire = if down { tunnel.down() } else { tunnel.up() };
+                wire.pipe.stall(stalled);
             }
             Operation::Wait(time) => self.t.run_for(time),
         }
+    }
+
+    fn link(&self, which: u8) -> LinkId {
+        let links = self.t.links();
+        links[usize::from(which) % links.len()]
     }
 
     // ---- dials ----
@@ -131,7 +156,8 @@ impl Run {
             let frontend = self.t.open_grpc();
             Client::Grpc(frontend, self.t[frontend].dial(&address))
         };
-        let connection = Connection::new(index, client, greeting_bytes);
+        let mut connection = Connection::new(index, client, greeting_bytes);
+        connection.half_closes = connect && self.half_close;
         self.connections.push(connection);
     }
 
@@ -188,6 +214,7 @@ impl Run {
             return;
         };
         match connection.client {
+            Client::Connect(_) if connection.half_closes => close(&mut self.t, connection),
             Client::Connect(frontend) => {
                 connection.client_left = true;
                 self.t[frontend].close();
@@ -291,10 +318,11 @@ impl Run {
 
     /// Those who do not read stall nobody else, at least not for ever: a new connection echoes.
     pub(super) fn probe(&mut self) {
-        for link in &self.links {
-            let tunnel = self.t.tunnel(*link);
-            tunnel.up.pipe.stall(false);
-            tunnel.down.pipe.stall(false);
+        for link in self.t.links() {
+            let tunnel = self.t.tunnel(link);
+            tunnel.reconnect = Reconnect::default();
+            tunnel.up().pipe.stall(false);
+            tunnel.down().pipe.stall(false);
         }
         // Long enough for a plain peer's slow streams to be cut one after the other.
         self.t.run_for(Duration::from_secs(600));
@@ -318,12 +346,27 @@ impl Run {
     /// Everybody reads: what can happen does.
     pub(super) fn settle(&mut self) {
         self.everybody_reads();
-        self.t.run_until_idle();
+        loop {
+            let before = self.progress();
+            self.t.run_until_idle();
+            if self.progress() == before {
+                break;
+            }
+        }
         // Connections established meanwhile read by default.
         let patient = self.check_reasons();
-        for connection in &self.connections {
-            connection.check_settled(&mut self.t, patient);
+        let lossless = self.rules == Rules::AlwaysResumed;
+        for connection in &mut self.connections {
+            connection.check_settled(&mut self.t, patient, lossless);
         }
+    }
+
+    /// How many bytes have arrived, and how many ends.
+    fn progress(&mut self) -> usize {
+        let connections = self.connections.iter();
+        connections
+            .map(|connection| connection.progress(&mut self.t))
+            .sum()
     }
 
     fn everybody_reads(&mut self) {
@@ -338,8 +381,10 @@ impl Run {
     /// No machine accuses another of breaking the credit rules; true when nobody was cut for being slow.
     fn check_reasons(&mut self) -> bool {
         let mut patient = true;
-        for link in &self.links {
-            let tunnel = self.t.tunnel(*link);
+        let lossless = self.rules == Rules::AlwaysResumed;
+        for link in self.t.links() {
+            let tunnel = self.t.tunnel(link);
+            let refused = &tunnel.refused;
             let at_server = tunnel.server.events.iter().filter_map(|event| match event {
                 LinkEvent::Closed { reason, .. } => Some(reason),
                 LinkEvent::DialStarted
@@ -347,17 +392,39 @@ impl Run {
                 | LinkEvent::DialFailed(_)
                 | LinkEvent::Opened { .. }
                 | LinkEvent::Draining
+                | LinkEvent::Suspended
+                | LinkEvent::Resumed
+                | LinkEvent::ResumptionConfirmed
+                | LinkEvent::Silent
+                | LinkEvent::Broken(_)
+                | LinkEvent::Down
                 | LinkEvent::Retired => None,
             });
+            let forgotten = |refused: &ResumeRefused| *refused == ResumeRefused::Unknown;
+            assert!(
+                !lossless || refused.iter().all(forgotten),
+                "{link}: {refused:?}"
+            );
             let at_agent = tunnel.agent.events.iter().filter_map(|event| match event {
                 agent::LinkEvent::Closed { reason, .. } => Some(reason),
                 agent::LinkEvent::Dial { .. }
                 | agent::LinkEvent::DialAbandoned { .. }
+                | agent::LinkEvent::Suspended
+                | agent::LinkEvent::Resumed
+                | agent::LinkEvent::Silent
+                | agent::LinkEvent::Broken(_)
+                | agent::LinkEvent::Down
                 | agent::LinkEvent::Opened { .. } => None,
             });
             for reason in at_server.chain(at_agent) {
-                assert_ne!(*reason, CloseReason::WindowOverrun, "on {link}");
-                patient &= !matches!(reason, CloseReason::SlowReader | CloseReason::CloseTimedOut);
+                assert!(
+                    !matches!(reason, CloseReason::WindowOverrun(_)),
+                    "on {link}"
+                );
+                // A server that has nothing to keep forgets the session at once, and the agent hears of it.
+                let lost = reason.is_of_tunnel() && *reason != CloseReason::SessionUnknown;
+                assert!(!(lossless && lost), "{reason} on {link}, {refused:?}");
+                patient &= !was_slow(reason);
             }
         }
         patient
@@ -375,11 +442,19 @@ impl Run {
             }
         }
         self.t.run_until_idle();
-        for connection in &self.connections {
+        for connection in &mut self.connections {
             connection.check_always(&mut self.t);
         }
         self.t.assert_nothing_left();
     }
+}
+
+/// Somebody was cut for being slow; a peer without `reset/1` is told in words.
+fn was_slow(reason: &CloseReason) -> bool {
+    let at = Initiator::Agent;
+    let slow = [CloseReason::SlowReader(at), CloseReason::CloseTimedOut(at)];
+    slow.iter()
+        .any(|slow| slow.to_string() == reason.to_string())
 }
 
 fn close(t: &mut Triad, connection: &mut Connection) {

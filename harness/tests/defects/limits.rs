@@ -19,11 +19,7 @@ fn d11_a_known_type_without_its_payload_is_no_packet_and_no_crash() {
         if kind == PacketKind::Drain {
             continue;
         }
-        let wire_type = if kind == PacketKind::WindowUpdate {
-            100
-        } else {
-            u8::try_from(kind.index()).expect("seven kinds of the reference")
-        };
+        let wire_type = u8::try_from(kind.wire_type()).expect("types are small numbers");
         let message = Bytes::from(vec![8, wire_type]);
         assert_eq!(decode(message), Ok(Decoded::MissingPayload(kind)));
     }
@@ -207,6 +203,12 @@ fn d37_a_connection_lives_from_its_answer_to_its_end() {
         | LinkEvent::DialFailed(_)
         | LinkEvent::Closed { .. }
         | LinkEvent::Draining
+        | LinkEvent::Suspended
+        | LinkEvent::Resumed
+        | LinkEvent::ResumptionConfirmed
+        | LinkEvent::Silent
+        | LinkEvent::Broken(_)
+        | LinkEvent::Down
         | LinkEvent::Retired => None,
     });
     assert_eq!(took, Some(A_SECOND));
@@ -273,7 +275,7 @@ fn d38_a_flood_of_unknown_ids_costs_a_bounded_number_of_replies() {
         );
     }
     t.run_until_idle();
-    let replies = t.tunnel(link).down.count(PacketKind::CloseRequest);
+    let replies = t.tunnel(link).down().count(PacketKind::CloseRequest);
     assert_eq!(replies, 100);
 }
 

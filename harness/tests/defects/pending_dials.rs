@@ -142,7 +142,7 @@ fn a_tunnel_that_takes_no_dial_is_retired_when_the_operator_says_so() {
     let bulk = t[stalled].dial("10.0.0.9:80");
     t.run_for(A_SECOND);
     // The tunnel is full and nothing of it arrives any more.
-    t.tunnel(link).down.pipe.stall(true);
+    t.tunnel(link).down().pipe.stall(true);
     t[stalled].write(bulk, &vec![0; 1024 * 1024]);
     t.run_for(A_SECOND);
 
@@ -221,13 +221,13 @@ fn an_answer_that_comes_too_late_closes_the_connection_it_brought() {
     let link = t.only_link();
     let frontend = t.open_grpc();
     let dial = t[frontend].dial(SLOW);
-    t.tunnel(link).up.pipe.stall(true);
+    t.tunnel(link).up().pipe.stall(true);
     t.run_for(Duration::from_secs(31));
     assert_eq!(
         t[frontend].answers(dial),
         [Err("timed out waiting for backend dial".to_owned())]
     );
-    t.tunnel(link).up.pipe.stall(false);
+    t.tunnel(link).up().pipe.stall(false);
     t.run_until_idle();
     assert_eq!(t.endpoints.at(SLOW).saw_end(), Some(PipeEnd::Finished));
     let unrecognized = LinkEvent::DialFailed(DialFailure::UnrecognizedResponse);

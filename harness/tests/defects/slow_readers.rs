@@ -96,7 +96,7 @@ fn d1_a_slow_frontend_of_a_plain_agent_stalls_others_for_a_bounded_time_above_it
     let error = "reader took nothing for the slow-stream timeout";
     assert_eq!(t[slow].closes(dial), [error]);
     let data = t[slow].data(dial);
-    assert_eq!(data, pattern(16 * MEBIBYTE)[..data.len()]);
+    assert_eq!(data, &pattern(16 * MEBIBYTE)[..data.len()]);
 }
 
 #[test]

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::Poll;
 
-use dialback_core::Negotiated;
 use dialback_core::agent::fleet::ServerHello;
 use dialback_core::wire::{
-    AGENT_ID, AGENT_IDENTIFIERS, AUTHORIZATION, EXTENSIONS, Extensions, SERVER_COUNT, SERVER_ID,
-    ServerMetadata, ServerMetadataError, Status,
+    AGENT_ID, AGENT_IDENTIFIERS, AUTHORIZATION, EXTENSIONS, Extensions, RESUME, ResumeAnswer,
+    ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION, ServerMetadata, ServerMetadataError,
+    SessionGrant, Status,
 };
+use dialback_core::{LinkId, Negotiated};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -22,7 +23,7 @@ use crate::dial::{ProxyDialError, dial_server};
 use crate::grpc::{
     Caller, ClientConfig, ClientConnection, ConnectionError, MessageStream, MethodName,
 };
-use crate::metadata::{header_values, set};
+use crate::metadata::{append_secret, header_values, set};
 use crate::net::{Socket, TcpOptions};
 use crate::runtime::Runtime;
 
@@ -32,10 +33,22 @@ const MAX_TOKEN_BYTES: usize = 1024 * 1024;
 /// A Connect stream that the server has accepted.
 pub(super) struct Established<R: Runtime> {
     pub(super) hello: ServerHello,
+    /// The tunnel that goes on over it; else it is the start of one.
+    pub(super) resumed: Option<Resumed>,
+    /// How the tunnel can be resumed from now on.
+    pub(super) session: Option<SessionGrant>,
     pub(super) negotiated: Negotiated,
     pub(super) caller: Caller,
     pub(super) connection: ClientConnection<R, TlsStream<R::TcpStream>>,
     pub(super) stream: MessageStream,
+}
+
+/// A server goes on with one of our sessions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resumed {
+    pub(super) link: LinkId,
+    /// Packets that the server took.
+    pub(super) received: u64,
 }
 
 /// Why an attempt failed.
@@ -67,7 +80,8 @@ pub(super) enum AttemptError {
 impl<R: Runtime> Agent<R> {
     pub(super) async fn connect(&self) -> Result<Established<R>, AttemptError> {
         let config = &self.config;
-        let metadata = self.request_metadata()?;
+        let offers = self.resume_offers();
+        let metadata = self.request_metadata(&offers)?;
         let deadline = self.runtime.now() + config.fleet.attempt_timeout;
         let socket = dial_server(
             &self.runtime,
@@ -117,29 +131,65 @@ impl<R: Runtime> Agent<R> {
             header_values(&headers, SERVER_COUNT),
         )?;
         let accepted = Extensions::parse(header_values(&headers, EXTENSIONS));
-        let peer_window_bytes = accepted.flow_control.filter(|_| !config.disable_extensions);
+        let resumed = header_values(&headers, RESUME)
+            .find_map(ResumeAnswer::parse)
+            .and_then(|answer| {
+                let (link, _) = offers.iter().find(|(_, offer)| offer.id == answer.id)?;
+                Some(Resumed {
+                    link: *link,
+                    received: answer.received,
+                })
+            });
+        let negotiated = Negotiated::new(self.extensions(), accepted);
+        let session = header_values(&headers, SESSION)
+            .find_map(SessionGrant::parse)
+            .filter(|_| negotiated.resume || resumed.is_some());
         Ok(Established {
             hello: ServerHello {
                 server_id: server.server_id,
                 server_count: server.server_count,
             },
-            negotiated: Negotiated { peer_window_bytes },
+            resumed,
+            // A session that nobody told the way into cannot be resumed.
+            negotiated: Negotiated {
+                resume: negotiated.resume && session.is_some(),
+                ..negotiated
+            },
+            session,
             caller,
             connection,
             stream,
         })
     }
 
-    fn request_metadata(&self) -> Result<HeaderMap, AttemptError> {
+    /// What this agent has beyond plain Konnectivity.
+    fn extensions(&self) -> Extensions {
+        let config = &self.config;
+        if config.disable_extensions {
+            return Extensions::NONE;
+        }
+        Extensions {
+            flow_control: Some(config.link.mux.receive_window_bytes),
+            half_close: true,
+            reset: true,
+            resume: !config.link.session.timeout.is_zero(),
+        }
+    }
+
+    fn request_metadata(
+        &self,
+        offers: &[(LinkId, ResumeOffer)],
+    ) -> Result<HeaderMap, AttemptError> {
         let config = &self.config;
         let mut metadata = HeaderMap::new();
         put(&mut metadata, AGENT_ID, &config.agent_id)?;
         put(&mut metadata, AGENT_IDENTIFIERS, &config.identifiers)?;
-        if !config.disable_extensions {
-            let offer = Extensions {
-                flow_control: Some(config.link.mux.receive_window_bytes),
-            };
-            put(&mut metadata, EXTENSIONS, &offer.to_string())?;
+        let extensions = self.extensions();
+        if !extensions.is_empty() {
+            put(&mut metadata, EXTENSIONS, &extensions.to_string())?;
+        }
+        for (_, offer) in offers {
+            append_secret(&mut metadata, RESUME, &offer.to_string());
         }
         if let Some(path) = &config.token_path {
             let token = read_token(path).map_err(|error| AttemptError::Token {

@@ -113,6 +113,7 @@ impl<R: Runtime> Port for EndpointStream<R> {
             .with_stream(cx, self.stream, |link| link.poll_endpoint(now, self.stream));
         output.map(|output| match output {
             EndpointOutput::Write(data) => PortOutput::Write(data),
+            EndpointOutput::Shutdown => PortOutput::Shutdown,
             EndpointOutput::Close => PortOutput::Close,
             EndpointOutput::Abort => PortOutput::Abort,
         })
@@ -136,11 +137,13 @@ impl<R: Runtime> Port for EndpointStream<R> {
     fn written(&mut self) {}
 
     fn write_failed(&mut self, error: io::Error) -> bool {
+        let now = self.runtime.now();
+        let text = format!("write to the endpoint: {error}");
         if error.kind() == io::ErrorKind::ConnectionReset {
             self.reset = Some(error);
         }
         self.tunnel
-            .with(|link| link.handle_endpoint_write_failed(self.stream));
+            .with(|link| link.handle_endpoint_write_failed(now, self.stream, text));
         true
     }
 }

@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dialback_core::agent::fleet::{AttemptId, FleetConfigError};
 use dialback_core::agent::{Fleet, FleetAction, FleetEvent, Link};
-use dialback_core::{Entropy, LinkId};
+use dialback_core::wire::{MAX_RESUME_OFFERS, ResumeOffer, SessionGrant};
+use dialback_core::{CloseReason, Entropy, LinkId};
 use tokio::sync::{mpsc, watch};
 
-use self::attempt::Established;
+use self::attempt::{Established, Resumed};
 pub use self::config::{AgentConfig, AgentConfigError};
 use crate::grpc::Target;
 use crate::metrics::AgentMetrics;
@@ -32,10 +33,18 @@ pub struct Agent<R: Runtime> {
     config: AgentConfig,
     target: Target,
     metrics: Arc<AgentMetrics>,
-    tunnels: Mutex<BTreeMap<LinkId, Arc<Tunnel<Link>>>>,
+    links: Mutex<BTreeMap<LinkId, HeldLink>>,
     connected: watch::Sender<usize>,
     draining: watch::Sender<bool>,
     stopped: watch::Sender<bool>,
+}
+
+/// A tunnel that is up, or waits for another transport.
+#[derive(Debug)]
+struct HeldLink {
+    tunnel: Arc<Tunnel<Link>>,
+    /// How its session can be resumed.
+    session: Option<SessionGrant>,
 }
 
 /// What the fleet hears of the tasks that work for it.
@@ -43,6 +52,7 @@ enum Report<R: Runtime> {
     Connected(AttemptId, Box<Established<R>>),
     AttemptFailed(AttemptId),
     GoingAway(LinkId),
+    Suspended(LinkId),
     Down(LinkId),
 }
 
@@ -62,7 +72,7 @@ impl<R: Runtime> Agent<R> {
             config,
             target,
             metrics,
-            tunnels: Mutex::new(BTreeMap::new()),
+            links: Mutex::new(BTreeMap::new()),
             connected: watch::Sender::new(0),
             draining: watch::Sender::new(false),
             stopped: watch::Sender::new(false),
@@ -82,6 +92,7 @@ impl<R: Runtime> Agent<R> {
             reports,
             inbox,
             attempt: None,
+            transports: BTreeMap::new(),
             next_link: 1,
             timer: Timer::new(self.runtime.clone()),
         };
@@ -121,15 +132,45 @@ impl<R: Runtime> Agent<R> {
     /// Streams of all tunnels, pending dials included.
     #[must_use]
     pub fn stream_count(&self) -> usize {
-        let tunnels: Vec<_> = self.tunnels().values().cloned().collect();
-        tunnels
+        self.tunnels()
             .iter()
             .map(|tunnel| tunnel.with(|link| link.stream_count()))
             .sum()
     }
 
-    fn tunnels(&self) -> MutexGuard<'_, BTreeMap<LinkId, Arc<Tunnel<Link>>>> {
-        self.tunnels.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is offered to the next server: every session that waits for another transport.
+    fn resume_offers(&self) -> Vec<(LinkId, ResumeOffer)> {
+        let sessions: Vec<_> = self
+            .links()
+            .iter()
+            .filter_map(|(link, held)| Some((*link, Arc::clone(&held.tunnel), held.session?)))
+            .collect();
+        sessions
+            .into_iter()
+            .filter_map(|(link, tunnel, SessionGrant { id, token, .. })| {
+                let received =
+                    tunnel.with(|link| link.is_suspended().then(|| link.received_packets()))?;
+                let offer = ResumeOffer {
+                    id,
+                    token,
+                    received,
+                };
+                Some((link, offer))
+            })
+            .take(MAX_RESUME_OFFERS)
+            .collect()
+    }
+
+    fn tunnels(&self) -> Vec<Arc<Tunnel<Link>>> {
+        let links = self.links();
+        links
+            .values()
+            .map(|held| Arc::clone(&held.tunnel))
+            .collect()
+    }
+
+    fn links(&self) -> MutexGuard<'_, BTreeMap<LinkId, HeldLink>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -140,6 +181,8 @@ struct FleetRun<R: Runtime> {
     reports: mpsc::Sender<Report<R>>,
     inbox: mpsc::Receiver<Report<R>>,
     attempt: Option<R::Task>,
+    /// Hands other transports to the tasks of links.
+    transports: BTreeMap<LinkId, mpsc::Sender<Box<Established<R>>>>,
     next_link: u64,
     timer: Timer<R>,
 }
@@ -163,7 +206,7 @@ impl<R: Runtime> FleetRun<R> {
                 _ = draining.wait_for(|draining| *draining), if !self.fleet.is_draining() => {
                     tracing::info!("draining: no new connections to servers");
                     self.fleet.handle_drain();
-                    for tunnel in self.agent.tunnels().values() {
+                    for tunnel in self.agent.tunnels() {
                         tunnel.with(Link::drain);
                     }
                 }
@@ -178,6 +221,16 @@ impl<R: Runtime> FleetRun<R> {
     fn handle(&mut self, report: Report<R>) {
         let now = self.agent.runtime.now();
         match report {
+            Report::Connected(attempt, established) if established.resumed.is_some() => {
+                let Some(Resumed { link, .. }) = established.resumed else {
+                    return;
+                };
+                let wanted = self.fleet.handle_resumed(now, attempt, link, &mut Random);
+                // A link takes one at a time; another one, or one that is not wanted, is closed by its drop.
+                if let (true, Some(transports)) = (wanted, self.transports.get(&link)) {
+                    let _ = transports.try_send(established);
+                }
+            }
             Report::Connected(attempt, established) => {
                 let link = LinkId(self.next_link);
                 self.next_link += 1;
@@ -190,7 +243,11 @@ impl<R: Runtime> FleetRun<R> {
                 self.fleet.handle_attempt_failed(now, attempt, &mut Random);
             }
             Report::GoingAway(link) => self.fleet.handle_go_away(now, link, &mut Random),
-            Report::Down(link) => self.fleet.handle_link_down(now, link, &mut Random),
+            Report::Suspended(link) => self.fleet.handle_link_suspended(now, link),
+            Report::Down(link) => {
+                self.transports.remove(&link);
+                self.fleet.handle_link_down(now, link, &mut Random);
+            }
         }
     }
 
@@ -220,8 +277,22 @@ impl<R: Runtime> FleetRun<R> {
                 }
                 FleetAction::AcceptLink { link } => {
                     if let Some((_, established)) = new.take_if(|(id, _)| *id == link) {
-                        self.agent
-                            .serve_link(link, *established, self.reports.clone());
+                        let (transports, inbox) = mpsc::channel(1);
+                        self.transports.insert(link, transports);
+                        let reports = self.reports.clone();
+                        self.agent.serve_link(link, *established, inbox, reports);
+                    }
+                }
+                FleetAction::EndLink { link } => {
+                    let held = self
+                        .agent
+                        .links()
+                        .get(&link)
+                        .map(|held| Arc::clone(&held.tunnel));
+                    if let Some(tunnel) = held {
+                        tracing::warn!(%link, "the server knows the session of a lost tunnel no more, its streams end");
+                        let now = self.agent.runtime.now();
+                        tunnel.with(|link| link.handle_ended(now, CloseReason::SessionUnknown));
                     }
                 }
                 FleetAction::CloseLink { link, reason } => {

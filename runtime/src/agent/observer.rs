@@ -7,6 +7,8 @@ use dialback_core::PacketKind;
 use dialback_core::agent::{Link, LinkEvent};
 use dialback_core::wire::Status;
 
+use tokio::sync::Notify;
+
 use super::Agent;
 use super::endpoint::serve_endpoint;
 use crate::metrics::{AgentMetrics, Segment};
@@ -15,6 +17,8 @@ use crate::tunnel::{Observer, Tunnel};
 
 /// Observes one tunnel to a server.
 pub(super) struct LinkObserver<R: Runtime> {
+    /// Told when the tunnel is over.
+    pub(super) down: Arc<Notify>,
     pub(super) agent: Weak<Agent<R>>,
     pub(super) metrics: Arc<AgentMetrics>,
 }
@@ -58,7 +62,7 @@ impl<R: Runtime> Observer<Link> for LinkObserver<R> {
                 lived,
                 reason,
             } => {
-                self.metrics.endpoint_closed();
+                self.metrics.endpoint_closed(&reason);
                 let (connect_id, initiator) =
                     (connect_id.map(|id| id.value()), reason.initiator().name());
                 if reason.is_orderly() {
@@ -67,6 +71,14 @@ impl<R: Runtime> Observer<Link> for LinkObserver<R> {
                     tracing::info!(%link, %stream, connect_id, ?lived, initiator, %reason, "stream ended early");
                 }
             }
+            LinkEvent::Suspended => self.metrics.transport_lost(),
+            LinkEvent::Resumed => self.metrics.resumed(),
+            // Told of with the end of its transport.
+            LinkEvent::Silent => {}
+            LinkEvent::Broken(error) => {
+                tracing::warn!(%link, %error, "server breaks the rules of its session, the tunnel is ended");
+            }
+            LinkEvent::Down => self.down.notify_one(),
         }
     }
 

@@ -53,8 +53,8 @@ impl Http2Config {
     #[must_use]
     pub const fn tunnel() -> Self {
         Self {
-            stream_window: 4 * 1024 * 1024,
-            connection_window: 8 * 1024 * 1024,
+            stream_window: 8 * 1024 * 1024,
+            connection_window: 16 * 1024 * 1024,
             max_frame_size: 128 * 1024,
             max_send_buffer: 128 * 1024,
             max_header_list: 64 * 1024,
@@ -247,6 +247,6 @@ mod tests {
     #[test]
     fn the_budget_covers_a_window_of_single_bytes() {
         let config = Http2Config::tunnel();
-        assert_eq!(config.data_frame_budget(), 256 * 8 * 1024 * 1024);
+        assert_eq!(config.data_frame_budget(), 256 * 16 * 1024 * 1024);
     }
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use dialback_core::PacketKind;
 use dialback_core::wire::Code;
+use dialback_core::{CloseReason, PacketKind};
 use prometheus::{Histogram, IntCounterVec, IntGauge, Registry};
 
 use super::family::{Families, OnTouch};
 use super::packets::{Packets, Segment};
+use super::tunnels::Tunnels;
 
 const PREFIX: &str = "konnectivity_network_proxy_agent_";
 
@@ -28,6 +29,7 @@ pub struct AgentMetrics {
     known_server_count: IntGauge,
     open_endpoint_connections: IntGauge,
     packets: Packets,
+    tunnels: Tunnels,
 }
 
 impl AgentMetrics {
@@ -70,6 +72,7 @@ impl AgentMetrics {
                 "Current number of open endpoint connections.",
             ),
             packets: Packets::new(&families),
+            tunnels: Tunnels::new(&registry),
             registry,
         }
     }
@@ -99,8 +102,19 @@ impl AgentMetrics {
     }
 
     /// A connection to an endpoint that was open is closed.
-    pub fn endpoint_closed(&self) {
+    pub fn endpoint_closed(&self, reason: &CloseReason) {
         self.open_endpoint_connections.dec();
+        self.tunnels.stream_closed(reason);
+    }
+
+    /// The transport of a tunnel was lost, and its streams wait for another.
+    pub fn transport_lost(&self) {
+        self.tunnels.transport_lost();
+    }
+
+    /// A tunnel goes on over another transport.
+    pub fn resumed(&self) {
+        self.tunnels.resumed();
     }
 
     /// How many servers the agent is connected to.
@@ -169,7 +183,7 @@ mod tests {
         let metrics = AgentMetrics::new();
         metrics.endpoint_dial_failed(true);
         metrics.endpoint_opened();
-        metrics.endpoint_closed();
+        metrics.endpoint_closed(&CloseReason::EndpointClosed);
         assert_eq!(
             family(&metrics, "endpoint_dial_failure_total"),
             "# HELP konnectivity_network_proxy_agent_endpoint_dial_failure_total \

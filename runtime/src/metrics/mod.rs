@@ -12,6 +12,7 @@ mod packets;
 mod process;
 mod server;
 mod text;
+mod tunnels;
 
 pub use agent::AgentMetrics;
 pub(crate) use client::ClientConnectionGauge;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use dialback_core::PacketKind;
-use dialback_core::server::DialFailure;
+use dialback_core::server::{DialFailure, ResumeRefused};
 use dialback_core::wire::Code;
+use dialback_core::{CloseReason, PacketKind};
 use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::family::{Counted, Families, OnTouch};
 use super::packets::{Packets, Segment};
+use super::tunnels::{ResumesRefused, Tunnels};
 use crate::tls::HandshakeFailure;
 
 const PREFIX: &str = "konnectivity_network_proxy_server_";
@@ -46,6 +47,8 @@ pub struct ServerMetrics {
     dial_failure_count: IntCounterVec,
     tls_handshake_failures: IntCounterVec,
     packets: Packets,
+    tunnels: Tunnels,
+    resumes_refused: ResumesRefused,
 }
 
 impl ServerMetrics {
@@ -120,6 +123,8 @@ impl ServerMetrics {
                 &["listener", "cause"],
             ),
             packets: Packets::new(&families),
+            tunnels: Tunnels::new(&registry),
+            resumes_refused: ResumesRefused::new(&registry),
             registry,
         }
     }
@@ -154,11 +159,27 @@ impl ServerMetrics {
     }
 
     /// An established connection ended.
-    pub fn closed(&self, lived: Duration) {
+    pub fn closed(&self, lived: Duration, reason: &CloseReason) {
+        self.tunnels.stream_closed(reason);
         self.connection_duration
             .touch()
             .observe(lived.as_secs_f64());
         self.established_connections.touch().dec();
+    }
+
+    /// The transport of a tunnel was lost, and its streams wait for another.
+    pub fn transport_lost(&self) {
+        self.tunnels.transport_lost();
+    }
+
+    /// A tunnel goes on over another transport.
+    pub fn resumed(&self) {
+        self.tunnels.resumed();
+    }
+
+    /// An agent's offer to resume a session was refused.
+    pub fn resume_refused(&self, reason: ResumeRefused) {
+        self.resumes_refused.count(reason);
     }
 
     /// A packet was written to a frontend.
@@ -265,7 +286,7 @@ mod tests {
         metrics.dial_started();
         metrics.dial_ended();
         metrics.opened(Duration::from_millis(30));
-        metrics.closed(Duration::from_secs(20));
+        metrics.closed(Duration::from_secs(20), &CloseReason::FrontendClosed);
         metrics.packet(Segment::FromAgent, PacketKind::Data);
         metrics.packet(Segment::FromAgent, PacketKind::Data);
         metrics.packet_failed(Segment::FromClient, Code::Canceled, None);

@@ -1,44 +1,29 @@
-//! Agents: their connections, and the tunnels on them.
+//! Agents: their connections, and the transports of tunnels on them.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use dialback_core::Negotiated;
 use dialback_core::server::Link;
-use dialback_core::wire::{
-    AGENT_ID, AGENT_IDENTIFIERS, AgentMetadata, EXTENSIONS, Extensions, SERVER_COUNT, SERVER_ID,
-    Status,
-};
-use http::HeaderMap;
+use dialback_core::wire::Status;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
 use super::Server;
-use super::observer::LinkObserver;
+use super::agent_call::AcceptedCall;
 use super::stop::Stage;
 use crate::grpc::{self, Call, MethodName, ServerConnection};
 use crate::listen::accept_loop;
-use crate::metadata::{header_values, insert};
 use crate::metrics::TlsListener;
 use crate::net::{Listener, PeerAddr, Socket, TcpOptions};
 use crate::runtime::Runtime;
-use crate::tls::HandshakeFailure;
-use crate::tunnel::{Tunnel, TunnelDriver, TunnelEnd};
+use crate::timer::timeout_at;
+use crate::tls::{HandshakeFailure, identity};
+use crate::tunnel::{TunnelDriver, TunnelEnd};
 
 impl<R: Runtime> Server<R> {
-    /// What this server has beyond plain Konnectivity.
-    fn extensions(&self) -> Extensions {
-        if self.config.disable_extensions {
-            return Extensions::NONE;
-        }
-        Extensions {
-            flow_control: Some(self.config.link.mux.receive_window_bytes),
-        }
-    }
-
     /// Accepts agents on a TCP listener until the server stops.
     pub async fn serve_agents<L: Listener>(
         self: &Arc<Self>,
@@ -81,19 +66,27 @@ impl<R: Runtime> Server<R> {
                 .tls_handshake_failed(TlsListener::Agent, failure);
             return tracing::warn!(%peer, "agent did not negotiate HTTP/2 (ALPN h2)");
         }
+        let identity = identity(tls.get_ref().1.peer_certificates());
         let config = grpc::ServerConfig::agents(self.config.keepalive_time);
         match ServerConnection::handshake(&self.runtime, tls, &config, deadline).await {
             Ok(connection) => {
                 let mut stop = self.stop_signal();
+                let _served = self.stop.agent();
                 let mut connection = AgentConnection {
                     server: Arc::clone(&self),
                     peer,
+                    identity,
                     connection,
                     links: Vec::new(),
                 };
-                tokio::select! {
-                    () = poll_fn(|cx| connection.poll(cx)) => {}
-                    () = stop.reached(Stage::Cut) => {}
+                let stopped = tokio::select! {
+                    () = poll_fn(|cx| connection.poll(cx)) => false,
+                    () = stop.reached(Stage::Cut) => true,
+                };
+                if stopped {
+                    let deadline = self.runtime.now() + GOODBYE_TIME;
+                    // An agent that does not hear of it in time finds out by itself.
+                    let _ = timeout_at(&self.runtime, deadline, connection.end()).await;
                 }
             }
             Err(error) => tracing::warn!(%peer, %error, "HTTP/2 connection of an agent failed"),
@@ -101,15 +94,21 @@ impl<R: Runtime> Server<R> {
     }
 }
 
+/// How long agents may take to hear that the server ends.
+const GOODBYE_TIME: Duration = Duration::from_millis(800);
+
 /// One agent's connection and the Connect streams on it, one as a rule: driven by one task, so that a packet
 /// passes from the socket to its stream without another.
 struct AgentConnection<R: Runtime, T> {
     server: Arc<Server<R>>,
     peer: PeerAddr,
+    /// What the agent authenticated as.
+    identity: Vec<u8>,
     connection: ServerConnection<R, T>,
     links: Vec<AgentLink<R>>,
 }
 
+/// The transport of one tunnel, by one call.
 struct AgentLink<R: Runtime> {
     server: Arc<Server<R>>,
     peer: PeerAddr,
@@ -153,72 +152,36 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> AgentConnection<R, T> {
     }
 
     fn accept(&self, call: Call) -> Option<AgentLink<R>> {
-        let server = &self.server;
-        let refused = |status| tracing::warn!(peer = %self.peer, %status, "call refused");
+        let (server, peer) = (&self.server, self.peer);
+        let refused = |status| tracing::warn!(%peer, %status, "call refused");
         let call = call.route(&MethodName::CONNECT).map_err(refused).ok()?;
-        let metadata = call.metadata();
-        let agent = match AgentMetadata::parse(
-            header_values(metadata, AGENT_ID),
-            header_values(metadata, AGENT_IDENTIFIERS),
-        ) {
-            Ok(agent) => agent,
-            Err(error) => {
-                tracing::warn!(peer = %self.peer, %error, "agent refused");
-                call.reject(&error.status());
-                return None;
-            }
-        };
-        let offer = Extensions::parse(header_values(metadata, EXTENSIONS));
-        let accepted = server.extensions().accept(offer);
-        let negotiated = Negotiated {
-            peer_window_bytes: offer
-                .flow_control
-                .filter(|_| accepted.flow_control.is_some()),
-        };
-        let mut response = HeaderMap::new();
-        insert(&mut response, SERVER_ID, &server.config.server_id);
-        insert(
-            &mut response,
-            SERVER_COUNT,
-            &server.config.server_count.to_string(),
-        );
-        if !accepted.is_empty() {
-            insert(&mut response, EXTENSIONS, &accepted.to_string());
-        }
-        let stream = match call.accept(response) {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::debug!(peer = %self.peer, %error, "agent went away");
-                return None;
-            }
-        };
-        let retired = Arc::new(Notify::new());
-        let observer = LinkObserver {
-            server: Arc::downgrade(server),
-            metrics: Arc::clone(&server.metrics),
-            agent_id: agent.agent_id.clone(),
-            paused: Mutex::default(),
-            retired: Arc::clone(&retired),
-        };
-        let machine = Link::new(
-            server.config.link.clone(),
-            negotiated,
-            fastrand::i64(1..i64::MAX / 2),
-        );
-        let tunnel = Tunnel::new(server.new_link_id(), machine, observer);
-        server.connected(&tunnel, &agent);
+        let accepted = server.accept_agent(call, peer, &self.identity)?;
         server.metrics.call_started("Connect");
-        tracing::info!(
-            link = %tunnel.id(), peer = %self.peer, agent_id = agent.agent_id,
-            flow_control = negotiated.peer_window_bytes.is_some(), "agent connected"
-        );
+        let AcceptedCall {
+            agent_id,
+            tunnel,
+            stream,
+            retired,
+        } = accepted;
         Some(AgentLink {
             server: Arc::clone(server),
-            peer: self.peer,
-            agent_id: agent.agent_id,
+            peer,
+            agent_id,
             driver: TunnelDriver::new(server.runtime.clone(), tunnel, stream),
             retired: Box::pin(async move { retired.notified().await }),
         })
+    }
+
+    /// Ends every tunnel in order, so that agents need not wait for what does not come back; ready when the agent
+    /// has ended the connection.
+    async fn end(&mut self) {
+        for mut link in self.links.drain(..) {
+            link.driver.give_up();
+            link.driver.finish(&Status::ok());
+        }
+        self.connection.graceful_shutdown();
+        // A call that comes now is dropped, which refuses it.
+        while let Some(Ok(_)) = self.connection.accept().await {}
     }
 }
 
@@ -229,8 +192,20 @@ impl<R: Runtime> AgentLink<R> {
             Poll::Pending if self.retired.as_mut().poll(cx).is_ready() => TunnelEnd::Finished,
             Poll::Pending => return Poll::Pending,
         };
-        let link = self.driver.tunnel().id();
+        let tunnel = self.driver.tunnel();
+        let link = tunnel.id();
+        let waits = tunnel.with(|link| link.is_suspended());
         match end {
+            TunnelEnd::Replaced => {
+                tracing::info!(%link, peer = %self.peer, agent_id = self.agent_id, "agent's former transport ended");
+            }
+            TunnelEnd::Left => {
+                tracing::warn!(%link, peer = %self.peer, agent_id = self.agent_id, resumable = waits, "agent does not answer, its transport is ended");
+            }
+            TunnelEnd::Failed(status) if waits => {
+                tracing::info!(%link, peer = %self.peer, agent_id = self.agent_id, %status, "transport of a tunnel lost, its streams wait");
+                self.driver.finish(&status);
+            }
             TunnelEnd::Finished => {
                 tracing::info!(%link, peer = %self.peer, agent_id = self.agent_id, "agent disconnected");
                 self.driver.finish(&Status::ok());
@@ -246,7 +221,6 @@ impl<R: Runtime> AgentLink<R> {
 
 impl<R: Runtime> Drop for AgentLink<R> {
     fn drop(&mut self) {
-        self.server.disconnected(self.driver.tunnel().id());
         self.server.metrics.call_ended("Connect");
     }
 }

@@ -1,5 +1,6 @@
 //! The proxy server: agents on one side, frontends on the other, the router between them.
 
+mod agent_call;
 mod agents;
 mod config;
 mod frontend;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dialback_core::server::{DialError, Link, Router, Strategies};
+use dialback_core::server::{DialError, Link, Router, Sessions, Strategies};
 use dialback_core::wire::AgentMetadata;
 use dialback_core::{LinkId, StreamId};
 
@@ -42,6 +43,7 @@ pub struct Server<R: Runtime> {
 #[derive(Debug)]
 struct Agents {
     router: Router,
+    sessions: Sessions,
     tunnels: BTreeMap<LinkId, Arc<Tunnel<Link>>>,
 }
 
@@ -56,6 +58,7 @@ impl<R: Runtime> Server<R> {
     ) -> Arc<Self> {
         let agents = Agents {
             router: Router::new(strategies),
+            sessions: Sessions::new(config.max_agents),
             tunnels: BTreeMap::new(),
         };
         let server = Self {
@@ -82,7 +85,7 @@ impl<R: Runtime> Server<R> {
         &self.metrics
     }
 
-    /// Agents' tunnels that are up.
+    /// Agents' tunnels, those that wait for another transport included.
     #[must_use]
     pub fn tunnel_count(&self) -> usize {
         self.agents().tunnels.len()
@@ -138,11 +141,24 @@ impl<R: Runtime> Server<R> {
         let mut agents = self.agents();
         agents.tunnels.remove(&link);
         agents.router.agent_disconnected(link);
+        agents.sessions.end(link);
         self.report_backends(&agents);
     }
 
     fn draining(&self, link: LinkId) {
         self.agents().router.agent_draining(link);
+    }
+
+    fn suspended(&self, link: LinkId) {
+        self.agents().router.agent_suspended(link);
+    }
+
+    fn resumed(&self, link: LinkId) {
+        self.agents().router.agent_resumed(link);
+    }
+
+    fn resumption_confirmed(&self, link: LinkId) {
+        self.agents().sessions.confirm(link);
     }
 
     fn report_backends(&self, agents: &Agents) {

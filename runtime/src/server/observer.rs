@@ -32,6 +32,15 @@ impl<R: Runtime> fmt::Debug for LinkObserver<R> {
     }
 }
 
+impl<R: Runtime> LinkObserver<R> {
+    /// Tells the server, if it is still there.
+    fn server(&self, tell: impl FnOnce(&Server<R>)) {
+        if let Some(server) = self.server.upgrade() {
+            tell(&server);
+        }
+    }
+}
+
 impl<R: Runtime> Observer<Link> for LinkObserver<R> {
     fn observe(&self, tunnel: &Arc<Tunnel<Link>>, event: LinkEvent) {
         let (agent_id, link) = (&self.agent_id, tunnel.id());
@@ -53,7 +62,7 @@ impl<R: Runtime> Observer<Link> for LinkObserver<R> {
                 lived,
                 reason,
             } => {
-                self.metrics.closed(lived);
+                self.metrics.closed(lived, &reason);
                 let connect_id = connect_id.map(|id| id.value());
                 let initiator = reason.initiator().name();
                 if reason.is_orderly() {
@@ -64,15 +73,25 @@ impl<R: Runtime> Observer<Link> for LinkObserver<R> {
             }
             LinkEvent::Draining => {
                 tracing::info!(%link, agent_id, "agent is draining");
-                if let Some(server) = self.server.upgrade() {
-                    server.draining(link);
-                }
+                self.server(|server| server.draining(link));
             }
+            LinkEvent::Suspended => {
+                self.metrics.transport_lost();
+                self.server(|server| server.suspended(link));
+            }
+            LinkEvent::Resumed => self.server(|server| server.resumed(link)),
+            LinkEvent::ResumptionConfirmed => {
+                self.server(|server| server.resumption_confirmed(link));
+            }
+            // Told of with the end of its transport.
+            LinkEvent::Silent => {}
+            LinkEvent::Broken(error) => {
+                tracing::warn!(%link, agent_id, %error, "agent breaks the rules of its session, its tunnel is ended");
+            }
+            LinkEvent::Down => self.server(|server| server.disconnected(link)),
             LinkEvent::Retired => {
                 tracing::warn!(%link, agent_id, "agent took no dial in time, its tunnel is retired");
-                if let Some(server) = self.server.upgrade() {
-                    server.disconnected(link);
-                }
+                self.server(|server| server.disconnected(link));
                 self.retired.notify_one();
             }
         }

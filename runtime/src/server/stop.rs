@@ -1,8 +1,9 @@
 //! Stopping a server in order: who is told when, and who is waited for.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use dialback_core::CloseReason;
 use tokio::sync::{mpsc, watch};
 
 use super::Server;
@@ -23,18 +24,57 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub(super) struct Stop {
     stage: watch::Sender<Stage>,
-    /// Held by every frontend: when the last clone is gone, nobody is served any more.
-    frontends: std::sync::Mutex<Option<mpsc::Sender<()>>>,
+    frontends: Served,
+    agents: Served,
+}
+
+/// Who is served, and that nobody is any more.
+#[derive(Debug)]
+struct Served {
+    /// Held by everyone: when the last clone is gone, nobody is served any more.
+    held: std::sync::Mutex<Option<mpsc::Sender<()>>>,
     gone: tokio::sync::Mutex<mpsc::Receiver<()>>,
+}
+
+impl Served {
+    fn new() -> Self {
+        let (held, gone) = mpsc::channel(1);
+        Self {
+            held: std::sync::Mutex::new(Some(held)),
+            gone: tokio::sync::Mutex::new(gone),
+        }
+    }
+
+    fn hold(&self) -> ServedGuard {
+        let held = self
+            .held
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        ServedGuard {
+            _held: held.clone(),
+        }
+    }
+
+    /// Nobody comes any more: ready when the last has gone, `false` when the deadline passes before.
+    async fn none_left<R: Runtime>(&self, runtime: &R, deadline: Instant) -> bool {
+        drop(
+            self.held
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .take(),
+        );
+        let mut gone = self.gone.lock().await;
+        timeout_at(runtime, deadline, gone.recv()).await.is_ok()
+    }
 }
 
 /// The stop as a connection's task sees it.
 #[derive(Clone, Debug)]
 pub(super) struct StopSignal(watch::Receiver<Stage>);
 
-/// Kept by a frontend's task for as long as it serves someone.
+/// Kept by a connection's task for as long as it serves someone.
 #[derive(Debug)]
-pub(super) struct FrontendGuard {
+pub(super) struct ServedGuard {
     _held: Option<mpsc::Sender<()>>,
 }
 
@@ -49,11 +89,10 @@ pub enum Stopped {
 
 impl Stop {
     pub(super) fn new() -> Self {
-        let (held, gone) = mpsc::channel(1);
         Self {
             stage: watch::Sender::new(Stage::Running),
-            frontends: std::sync::Mutex::new(Some(held)),
-            gone: tokio::sync::Mutex::new(gone),
+            frontends: Served::new(),
+            agents: Served::new(),
         }
     }
 
@@ -61,14 +100,12 @@ impl Stop {
         StopSignal(self.stage.subscribe())
     }
 
-    pub(super) fn frontend(&self) -> FrontendGuard {
-        let held = self
-            .frontends
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        FrontendGuard {
-            _held: held.clone(),
-        }
+    pub(super) fn frontend(&self) -> ServedGuard {
+        self.frontends.hold()
+    }
+
+    pub(super) fn agent(&self) -> ServedGuard {
+        self.agents.hold()
     }
 }
 
@@ -87,26 +124,29 @@ impl<R: Runtime> Server<R> {
     /// them at once).
     pub async fn stop(self: &Arc<Self>, limit: Duration) -> Stopped {
         self.stop.stage.send_replace(Stage::Draining);
-        drop(
-            self.stop
-                .frontends
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .take(),
-        );
         let deadline = self.runtime.now() + limit;
-        let mut gone = self.stop.gone.lock().await;
-        let idle = timeout_at(&self.runtime, deadline, gone.recv())
-            .await
-            .is_ok();
+        let idle = self.stop.frontends.none_left(&self.runtime, deadline).await;
         self.stop.stage.send_replace(Stage::Cut);
+        // Who is cut, and every agent, is still told so, in bounded time.
+        let deadline = self.runtime.now() + CUT_TIME;
+        self.stop.agents.none_left(&self.runtime, deadline).await;
+        self.end_tunnels();
         if idle {
             return Stopped::Idle;
         }
-        // What is cut still says goodbye, in bounded time.
-        let deadline = self.runtime.now() + CUT_TIME;
-        let _ = timeout_at(&self.runtime, deadline, gone.recv()).await;
+        self.stop.frontends.none_left(&self.runtime, deadline).await;
         Stopped::Cut
+    }
+}
+
+impl<R: Runtime> Server<R> {
+    /// Ends the tunnels that wait for another transport, which would come to a server that is gone.
+    fn end_tunnels(&self) {
+        let tunnels: Vec<_> = self.agents().tunnels.values().cloned().collect();
+        let now = self.runtime.now();
+        for tunnel in tunnels {
+            tunnel.with(|link| link.handle_ended(now, CloseReason::TunnelEnded));
+        }
     }
 }
 

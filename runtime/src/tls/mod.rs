@@ -7,12 +7,16 @@ mod client;
 mod error;
 mod files;
 mod handshake;
+mod identity;
 mod policy;
+mod random;
 mod server;
 
 pub use client::ClientTls;
 pub use error::{CaError, KeyPairError, TlsError};
 pub use files::KeyPairFiles;
 pub use handshake::HandshakeFailure;
+pub(crate) use identity::identity;
 pub use policy::{TlsPolicy, TlsPolicyError, TlsWarning};
+pub(crate) use random::random;
 pub use server::{ServerTls, TlsProtocol};

@@ -4,6 +4,7 @@
 //! socket and the machine ([`pump`]). They meet in a short-held lock; nothing is awaited under it.
 
 mod driver;
+mod machine;
 mod pump;
 mod read_buffer;
 
@@ -14,68 +15,12 @@ use std::task::{Context, Waker};
 use std::time::Instant;
 
 use dialback_core::wire::Status;
-use dialback_core::{LinkId, Packet, PacketKind, StreamId};
+use dialback_core::{LinkId, PacketKind, StreamId};
 
-pub(crate) use driver::{TunnelDriver, TunnelEnd};
+pub(crate) use driver::{TunnelDriver, TunnelEnd, lose_transport};
+pub(crate) use machine::Machine;
 pub(crate) use pump::{Port, PortOutput, Pump, PumpEnd};
 pub(crate) use read_buffer::poll_read;
-
-/// What both ends' links have in common, for the code that is written once.
-pub(crate) trait Machine: fmt::Debug + Send + 'static {
-    type Event: Send;
-
-    fn handle_packet(&mut self, now: Instant, packet: Packet);
-    fn handle_down(&mut self, now: Instant);
-    fn handle_timeout(&mut self, now: Instant);
-    fn poll_timeout(&self) -> Option<Instant>;
-    fn poll_transmit(&mut self, now: Instant) -> Option<Packet>;
-    fn has_transmit(&self) -> bool;
-    fn wants_read(&self) -> bool;
-    fn poll_wake(&mut self) -> Option<StreamId>;
-    fn poll_event(&mut self) -> Option<Self::Event>;
-}
-
-macro_rules! machine {
-    ($link:ty, $event:ty) => {
-        impl Machine for $link {
-            type Event = $event;
-
-            fn handle_packet(&mut self, now: Instant, packet: Packet) {
-                Self::handle_packet(self, now, packet);
-            }
-            fn handle_down(&mut self, now: Instant) {
-                Self::handle_down(self, now);
-            }
-            fn handle_timeout(&mut self, now: Instant) {
-                Self::handle_timeout(self, now);
-            }
-            fn poll_timeout(&self) -> Option<Instant> {
-                Self::poll_timeout(self)
-            }
-            fn poll_transmit(&mut self, now: Instant) -> Option<Packet> {
-                Self::poll_transmit(self, now)
-            }
-            fn has_transmit(&self) -> bool {
-                Self::has_transmit(self)
-            }
-            fn wants_read(&self) -> bool {
-                Self::wants_read(self)
-            }
-            fn poll_wake(&mut self) -> Option<StreamId> {
-                Self::poll_wake(self)
-            }
-            fn poll_event(&mut self) -> Option<$event> {
-                Self::poll_event(self)
-            }
-        }
-    };
-}
-
-machine!(
-    dialback_core::server::Link,
-    dialback_core::server::LinkEvent
-);
-machine!(dialback_core::agent::Link, dialback_core::agent::LinkEvent);
 
 /// What happens with a machine's events: metrics, logs, dials.
 pub(crate) trait Observer<M: Machine>: fmt::Debug + Send + Sync + 'static {
@@ -104,12 +49,15 @@ pub(crate) struct Tunnel<M: Machine> {
 
 struct Inner<M> {
     machine: M,
+    /// Which transport the machine is on, counted from 0; what comes of an earlier one does not reach it.
+    transport: u64,
     driver: Option<Parked>,
     streams: HashMap<StreamId, Waker>,
 }
 
 /// The driver while it waits.
 struct Parked {
+    transport: u64,
     waker: Waker,
     /// The transport is full: it wakes the driver itself, something to send is no news.
     blocked: bool,
@@ -117,7 +65,7 @@ struct Parked {
     not_reading: bool,
     /// The deadline that the driver's timer is set to.
     armed: Option<Instant>,
-    /// The tunnel is down: only its deadlines are waited for, and that there is none is news.
+    /// The tunnel has no transport: only its deadlines are waited for, and that there is none is news.
     last_timers: bool,
 }
 
@@ -139,6 +87,7 @@ impl<M: Machine> Tunnel<M> {
     pub(crate) fn new(id: LinkId, machine: M, observer: impl Observer<M>) -> Arc<Self> {
         let inner = Inner {
             machine,
+            transport: 0,
             driver: None,
             streams: HashMap::new(),
         };
@@ -166,6 +115,47 @@ impl<M: Machine> Tunnel<M> {
         drop(inner);
         self.deliver(aftermath);
         result
+    }
+
+    /// As [`Tunnel::with`], for the driver of a transport: `None` once the tunnel has another.
+    fn with_transport<T>(
+        self: &Arc<Self>,
+        transport: u64,
+        input: impl FnOnce(&mut M) -> T,
+    ) -> Option<T> {
+        let mut inner = self.lock();
+        if inner.transport != transport {
+            return None;
+        }
+        let result = input(&mut inner.machine);
+        let aftermath = inner.drain();
+        drop(inner);
+        self.deliver(aftermath);
+        Some(result)
+    }
+
+    /// Puts the machine on another transport, if `resume` succeeds; the driver of the one before ends.
+    pub(crate) fn replace_transport<T, E>(
+        self: &Arc<Self>,
+        resume: impl FnOnce(&mut M) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut inner = self.lock();
+        let resumed = resume(&mut inner.machine);
+        let replaced = if resumed.is_ok() {
+            inner.transport += 1;
+            inner.driver.take()
+        } else {
+            None
+        };
+        let mut aftermath = inner.drain();
+        drop(inner);
+        aftermath.wakers.extend(replaced.map(|parked| parked.waker));
+        self.deliver(aftermath);
+        resumed
+    }
+
+    fn transport(&self) -> u64 {
+        self.lock().transport
     }
 
     /// As [`Tunnel::with`], for a stream's task: it is woken when the machine has news of the stream.
@@ -206,12 +196,14 @@ impl<M: Machine> Tunnel<M> {
     /// and when a deadline comes before `armed`. `false` when there is a reason not to sleep already.
     fn park(
         &self,
+        transport: u64,
         waker: &Waker,
         blocked: bool,
         not_reading: bool,
         armed: Option<Instant>,
     ) -> bool {
         self.lock().park(Parked {
+            transport,
             waker: waker.clone(),
             blocked,
             not_reading,
@@ -220,10 +212,11 @@ impl<M: Machine> Tunnel<M> {
         })
     }
 
-    /// As [`Tunnel::park`], for what is left of a tunnel that is down: woken when a deadline comes before
+    /// As [`Tunnel::park`], for what is left of a tunnel without a transport: woken when a deadline comes before
     /// `armed`, and when none is left.
-    fn park_timers(&self, waker: &Waker, armed: Option<Instant>) -> bool {
+    fn park_timers(&self, transport: u64, waker: &Waker, armed: Option<Instant>) -> bool {
         self.lock().park(Parked {
+            transport,
             waker: waker.clone(),
             blocked: true,
             not_reading: false,
@@ -250,6 +243,7 @@ impl Parked {
             (None, _) => self.last_timers,
         };
         earlier
+            || (!self.last_timers && !machine.is_up())
             || (!self.blocked && machine.has_transmit())
             || (self.not_reading && machine.wants_read())
     }
@@ -258,7 +252,7 @@ impl Parked {
 impl<M: Machine> Inner<M> {
     /// `false` when there is a reason not to sleep already.
     fn park(&mut self, parked: Parked) -> bool {
-        if parked.is_due(&self.machine) {
+        if parked.transport != self.transport || parked.is_due(&self.machine) {
             return false;
         }
         self.driver = Some(parked);

@@ -45,9 +45,11 @@ pub(crate) trait Port {
 #[derive(Debug)]
 pub(crate) enum PortOutput {
     Write(Bytes),
+    /// All was written and nothing follows: end the sending direction, and read on.
+    Shutdown,
     /// All was written: close in order.
     Close,
-    /// Cut.
+    /// Cut, once all was written.
     Abort,
 }
 
@@ -66,6 +68,10 @@ pub(crate) struct Pump {
     reading: bool,
     writing: bool,
     closing: bool,
+    /// To be cut once what came before is written.
+    aborting: bool,
+    /// The sending direction is to be ended once all is written.
+    shutting_down: bool,
     unflushed: bool,
     chunks: VecDeque<Bytes>,
 }
@@ -76,6 +82,8 @@ impl Pump {
             reading: true,
             writing: true,
             closing: false,
+            aborting: false,
+            shutting_down: false,
             unflushed: false,
             chunks: VecDeque::new(),
         }
@@ -126,7 +134,7 @@ impl Pump {
             let _ = ready!(Pin::new(socket).poll_shutdown(cx));
             return Poll::Ready(Some(PumpEnd::Closed));
         }
-        if port.is_aborted() {
+        if port.is_aborted() || self.aborting && self.chunks.is_empty() && !self.unflushed {
             return Poll::Ready(Some(PumpEnd::Aborted));
         }
         let step = if !self.chunks.is_empty() && self.writing {
@@ -135,6 +143,10 @@ impl Pump {
             Pin::new(socket)
                 .poll_flush(cx)
                 .map_ok(|()| self.unflushed = false)
+        } else if self.shutting_down {
+            Pin::new(socket)
+                .poll_shutdown(cx)
+                .map_ok(|()| self.shutting_down = false)
         } else {
             return Poll::Pending;
         };
@@ -148,6 +160,7 @@ impl Pump {
             Err(error) => {
                 self.writing = false;
                 self.unflushed = false;
+                self.shutting_down = false;
                 self.chunks.clear();
                 Poll::Ready(if port.write_failed(error) {
                     None
@@ -159,7 +172,7 @@ impl Pump {
     }
 
     fn refill<P: Port>(&mut self, cx: &Context<'_>, port: &mut P) {
-        if !self.chunks.is_empty() || self.closing {
+        if !self.chunks.is_empty() || self.closing || self.aborting || self.shutting_down {
             return;
         }
         let mut bytes = 0;
@@ -171,12 +184,19 @@ impl Pump {
                         self.chunks.push_back(data);
                     }
                 }
+                Some(PortOutput::Shutdown) => {
+                    self.shutting_down = self.writing;
+                    return;
+                }
                 Some(PortOutput::Close) => {
                     self.closing = true;
                     return;
                 }
-                // Seen by `is_aborted`.
-                Some(PortOutput::Abort) | None => return,
+                Some(PortOutput::Abort) => {
+                    self.aborting = true;
+                    return;
+                }
+                None => return,
             }
         }
     }

@@ -173,7 +173,7 @@ func TestAgentLost(t *testing.T) {
 		t.Run(frontend.name, func(t *testing.T) {
 			host := claimAddress(t)
 			l := newListener(t, frontend.options, host)
-			server := startServer(t, l, host)
+			server := startServer(t, l, host, "--resume-timeout=1s")
 			agent := startAgent(t, l.files, host)
 			eventually(t, promptly, func() error { return server.answers("/readyz") })
 			dial := frontend.dialer(t, l)

@@ -65,6 +65,7 @@ macro_rules! on_every_runtime {
                 tls::an_agent_without_a_certificate_is_refused,
                 tls::an_agent_trusts_no_server_of_another_authority,
                 reconnect::a_tunnel_that_is_cut_ends_its_streams_and_is_replaced,
+                reconnect::streams_go_on_over_the_next_connection,
                 reconnect::an_agent_finds_a_server_that_starts_later,
                 stop::nothing_is_left_of_what_stops_while_idle,
                 stop::nothing_is_left_of_what_stops_in_the_middle,

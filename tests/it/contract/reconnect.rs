@@ -28,10 +28,11 @@ pub(super) async fn a_tunnel_that_is_cut_ends_its_streams_and_is_replaced<R: Run
         };
         let server = world.server(&pki, options);
         let relay = Relay::start(vec![server.agent_address]).await;
-        let options = AgentOptions {
+        let mut options = AgentOptions {
             plain,
             ..AgentOptions::default()
         };
+        options.link.session.timeout = Duration::ZERO;
         let agent = world.agent(&pki, relay.address, options);
         let (echo, (sink, mut delivered)) = (Endpoint::echo().await, Endpoint::sink().await);
         for _ in 0..2 {
@@ -84,4 +85,44 @@ pub(super) async fn an_agent_finds_a_server_that_starts_later<R: Runtime>(world:
     assert!(relay.accepted() >= 2);
     agent.stop().await;
     second.stop(Duration::ZERO).await;
+}
+
+/// Neither end of any stream notices that the connection under the tunnel was cut.
+pub(super) async fn streams_go_on_over_the_next_connection<R: Runtime>(world: &World<R>) {
+    for (mode, plain) in KINDS {
+        if plain {
+            continue;
+        }
+        let pki = Pki::new();
+        let options = ServerOptions {
+            mode,
+            ..ServerOptions::default()
+        };
+        let server = world.server(&pki, options);
+        let relay = Relay::start(vec![server.agent_address]).await;
+        let agent = world.agent(&pki, relay.address, AgentOptions::default());
+        server.agents(1).await;
+        let (echo, (sink, mut delivered)) = (Endpoint::echo().await, Endpoint::sink().await);
+        let idle = Tunnel::dial(mode, &server.socket(), &echo.address.to_string()).await;
+        let mut idle = idle.unwrap();
+        let upload = Tunnel::dial(mode, &server.socket(), &sink.address.to_string()).await;
+        let mut upload = upload.unwrap();
+        for round in 0..3 {
+            upload.send(&pattern(300_000)).await.unwrap();
+            idle.exchange(&pattern(100_000 + round)).await;
+            relay.cut();
+        }
+        idle.exchange(b"still there").await;
+        upload.close().await;
+        let delivery = within("the endpoint's end", delivered.recv())
+            .await
+            .unwrap();
+        delivery.end.unwrap();
+        assert!(delivery.bytes == pattern(300_000).repeat(3));
+        idle.close().await;
+        server.streams(0).await;
+        agent.streams(0).await;
+        server.stop(Duration::ZERO).await;
+        agent.stop().await;
+    }
 }

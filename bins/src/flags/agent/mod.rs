@@ -6,6 +6,7 @@ mod validate;
 use super::command_line::{CommandLine, with_common_flags};
 use super::identity::default_id;
 use super::set::{Flag, FlagSet};
+use super::tunnel::{HasTunnelFlags, TunnelFlags, tunnel_flags};
 use super::value::{GoDuration, LabelSelector};
 
 pub use options::AgentOptions;
@@ -42,7 +43,13 @@ pub struct AgentFlags {
     pub server_count_source: String,
     pub kubeconfig: String,
     pub kube_api_content_type: String,
-    pub slow_stream_timeout: GoDuration,
+    pub tunnel: TunnelFlags,
+}
+
+impl HasTunnelFlags for AgentFlags {
+    fn tunnel(&mut self) -> &mut TunnelFlags {
+        &mut self.tunnel
+    }
 }
 
 /// The flags of `proxy-agent`: the reference's with their defaults, then ours. A new one is a line here and a field
@@ -50,7 +57,7 @@ pub struct AgentFlags {
 pub fn agent_flags() -> FlagSet<CommandLine<AgentFlags>> {
     type C = CommandLine<AgentFlags>;
     const LEASES: &str = "k8s-app=konnectivity-server";
-    let own = vec![
+    let mut own = vec![
         Flag::new(
             "proxy-server-host",
             "127.0.0.1",
@@ -226,13 +233,8 @@ pub fn agent_flags() -> FlagSet<CommandLine<AgentFlags>> {
             "Accepted; content type of requests to the Kubernetes API.",
             |c| &mut c.daemon.kube_api_content_type,
         ),
-        Flag::new(
-            "slow-stream-timeout",
-            "10s",
-            "How long a connection may take nothing, while others wait for it on the same tunnel, before it is reset.",
-            |c| &mut c.daemon.slow_stream_timeout,
-        ),
     ];
+    own.extend(tunnel_flags());
     with_common_flags(own, "help for proxy-agent", "version for proxy-agent")
 }
 

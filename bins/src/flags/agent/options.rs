@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::flags::{CertificatePair, ListenAddress};
+use crate::flags::{CertificatePair, ListenAddress, TunnelOptions};
 
 /// The options of `proxy-agent`.
 ///
@@ -41,7 +41,6 @@ pub struct AgentOptions {
     pub keepalive_time: Duration,
     /// Whether the admin port knows pprof's paths: `--enable-profiling`.
     pub profiling: bool,
-    /// How long a stream at its bound may take nothing before it alone is reset: `--slow-stream-timeout`, default
-    /// 10 s, above zero. Smaller cuts slow readers, larger lets one hold up its tunnel.
-    pub slow_stream_timeout: Duration,
+    /// How tunnels behave.
+    pub tunnel: TunnelOptions,
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{AgentOptions, agent_flags};
-use crate::flags::Validated;
+use crate::flags::{TunnelOptions, Validated};
 
 /// The least flags that make an agent, and more.
 fn agent(more: &[&str]) -> Result<Validated<AgentOptions>, Vec<String>> {
@@ -40,6 +40,9 @@ fn the_flags_are_the_references_and_ours() {
         "runtime",
         "logging-format",
         "slow-stream-timeout",
+        "resume-timeout",
+        "max-stream-window",
+        "memory-budget",
     ] {
         assert!(names.remove(ours), "{ours}");
     }
@@ -69,7 +72,15 @@ fn options_have_the_references_defaults() {
     assert_eq!(options.sync_interval_cap, Duration::from_secs(10));
     assert!(!options.sync_forever);
     assert_eq!(options.keepalive_time, Duration::from_secs(3600));
-    assert_eq!(options.slow_stream_timeout, Duration::from_secs(10));
+    assert_eq!(
+        options.tunnel,
+        TunnelOptions {
+            slow_stream_timeout: Duration::from_secs(10),
+            resume_timeout: Duration::from_secs(30),
+            max_stream_window_bytes: 8 * 1024 * 1024,
+            memory_budget_bytes: 256 * 1024 * 1024,
+        }
+    );
 }
 
 /// How the reference's test suite starts an agent of someone else's making: every flag, in the printed form.

@@ -82,11 +82,7 @@ impl AgentFlags {
             value: self.sync_interval,
         });
         let keepalive_time = self.check_keepalive(&mut check);
-        let slow_stream_timeout = self.slow_stream_timeout.positive();
-        check.refuse_if(slow_stream_timeout.is_none(), || OptionProblem::NoTime {
-            flag: "slow-stream-timeout",
-            value: self.slow_stream_timeout,
-        });
+        let tunnel = self.tunnel.validate(&mut check);
         for protocol in &self.alpn_proto {
             check.refuse_if(!(1..=255).contains(&protocol.len()), || {
                 OptionProblem::AlpnProtocol(protocol.clone())
@@ -134,7 +130,7 @@ impl AgentFlags {
             sync_forever: self.sync_forever,
             keepalive_time,
             profiling: self.enable_profiling,
-            slow_stream_timeout: slow_stream_timeout.unwrap_or_default(),
+            tunnel,
         };
         check.finish("agent", options)
     }

@@ -6,6 +6,7 @@ mod validate;
 use super::command_line::{CommandLine, with_common_flags};
 use super::identity::default_id;
 use super::set::{Flag, FlagSet};
+use super::tunnel::{HasTunnelFlags, TunnelFlags, tunnel_flags};
 use super::value::GoDuration;
 
 pub use options::{AgentListener, FrontendListener, FrontendMode, ServerOptions};
@@ -54,14 +55,20 @@ pub struct ServerFlags {
     pub graceful_shutdown_timeout: GoDuration,
     pub backend_dial_timeout: GoDuration,
     pub warn_on_channel_limit: bool,
-    pub slow_stream_timeout: GoDuration,
+    pub tunnel: TunnelFlags,
+}
+
+impl HasTunnelFlags for ServerFlags {
+    fn tunnel(&mut self) -> &mut TunnelFlags {
+        &mut self.tunnel
+    }
 }
 
 /// The flags of `proxy-server`: the reference's with their defaults, then ours. A new one is a line here and a field
 /// in [`ServerFlags`].
 pub fn server_flags() -> FlagSet<CommandLine<ServerFlags>> {
     type C = CommandLine<ServerFlags>;
-    let own = vec![
+    let mut own = vec![
         Flag::new(
             "mode",
             "grpc",
@@ -300,13 +307,8 @@ pub fn server_flags() -> FlagSet<CommandLine<ServerFlags>> {
             |c: &mut C| &mut c.daemon.warn_on_channel_limit,
         )
         .deprecated("it has no effect"),
-        Flag::new(
-            "slow-stream-timeout",
-            "10s",
-            "How long a connection may take nothing, while others wait for it on the same tunnel, before it is reset.",
-            |c| &mut c.daemon.slow_stream_timeout,
-        ),
     ];
+    own.extend(tunnel_flags());
     with_common_flags(own, "help for proxy-server", "version for proxy-server")
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use dialback_core::server::Strategies;
 use dialback_runtime::tls::TlsPolicy;
 
-use crate::flags::{CertificatePair, ListenAddress};
+use crate::flags::{CertificatePair, ListenAddress, TunnelOptions};
 
 /// The options of `proxy-server`.
 ///
@@ -42,9 +42,8 @@ pub struct ServerOptions {
     pub backend_dial_timeout: Option<Duration>,
     /// Whether the admin port knows pprof's paths: `--enable-profiling`.
     pub profiling: bool,
-    /// How long a stream at its bound may take nothing before it alone is reset: `--slow-stream-timeout`, default
-    /// 10 s, above zero. Smaller cuts slow readers, larger lets one hold up its tunnel.
-    pub slow_stream_timeout: Duration,
+    /// How tunnels behave.
+    pub tunnel: TunnelOptions,
 }
 
 /// What frontends speak.

@@ -4,7 +4,7 @@ use std::time::Duration;
 use dialback_core::server::Strategy;
 
 use super::{FrontendListener, FrontendMode, ServerOptions, server_flags};
-use crate::flags::Validated;
+use crate::flags::{TunnelOptions, Validated};
 
 /// A file that exists wherever the tests run.
 const FILE: &str = "/dev/null";
@@ -71,6 +71,9 @@ fn the_flags_are_the_references_and_ours() {
         "runtime",
         "logging-format",
         "slow-stream-timeout",
+        "resume-timeout",
+        "max-stream-window",
+        "memory-budget",
     ] {
         assert!(names.remove(ours), "{ours}");
     }
@@ -104,7 +107,15 @@ fn options_have_the_references_defaults() {
     assert_eq!(options.server_count, 1);
     assert_eq!(options.graceful_shutdown_timeout, Duration::ZERO);
     assert_eq!(options.backend_dial_timeout, None);
-    assert_eq!(options.slow_stream_timeout, Duration::from_secs(10));
+    assert_eq!(
+        options.tunnel,
+        TunnelOptions {
+            slow_stream_timeout: Duration::from_secs(10),
+            resume_timeout: Duration::from_secs(30),
+            max_stream_window_bytes: 8 * 1024 * 1024,
+            memory_budget_bytes: 256 * 1024 * 1024,
+        }
+    );
     let strategies: Vec<Strategy> = options.strategies.iter().collect();
     assert_eq!(strategies, [Strategy::Default]);
     assert_eq!(options.server_id.len(), 36, "{}", options.server_id);
@@ -417,6 +428,9 @@ fn times_are_not_negative() {
             "--keepalive-time=-1ns",
             "--frontend-keepalive-time=-1h",
             "--slow-stream-timeout=0",
+            "--resume-timeout=-1s",
+            "--max-stream-window=262143",
+            "--memory-budget=-1",
         ]),
         &[
             "graceful-shutdown-timeout must be >= 0, got -1s",
@@ -424,6 +438,9 @@ fn times_are_not_negative() {
             "keepalive-time must be >= 0, got -1ns",
             "frontend-keepalive-time must be >= 0, got -1h0m0s",
             "slow-stream-timeout must be > 0, got 0s",
+            "resume-timeout must be >= 0, got -1s",
+            "max-stream-window must be >= 262144 bytes, got 262143",
+            "memory-budget must be >= 16777216 bytes, got -1",
         ],
     );
 }

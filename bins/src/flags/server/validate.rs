@@ -73,11 +73,7 @@ impl ServerFlags {
             "frontend-keepalive-time",
             self.frontend_keepalive_time,
         );
-        let slow_stream_timeout = self.slow_stream_timeout.positive();
-        check.refuse_if(slow_stream_timeout.is_none(), || OptionProblem::NoTime {
-            flag: "slow-stream-timeout",
-            value: self.slow_stream_timeout,
-        });
+        let tunnel = self.tunnel.validate(&mut check);
         let printable = |c: char| matches!(c, ' '..='~');
         check.refuse_if(!self.server_id.chars().all(printable), || {
             OptionProblem::Id {
@@ -107,7 +103,7 @@ impl ServerFlags {
             graceful_shutdown_timeout,
             backend_dial_timeout: Some(backend_dial_timeout).filter(|t| !t.is_zero()),
             profiling: self.enable_profiling,
-            slow_stream_timeout: slow_stream_timeout.unwrap_or_default(),
+            tunnel,
         };
         check.finish("server", options)
     }

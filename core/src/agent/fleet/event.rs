@@ -44,6 +44,11 @@ pub enum FleetAction {
         /// As the driver named it.
         link: LinkId,
     },
+    /// The session of this suspended link is over: the server that had it knows it no more.
+    EndLink {
+        /// As the driver named it.
+        link: LinkId,
+    },
     /// Close this link unused.
     CloseLink {
         /// As the driver named it.
@@ -62,6 +67,9 @@ pub enum LinkRefused {
         /// The server that answered again.
         server_id: String,
     },
+    /// The agent is to end, and wants no new link.
+    #[error("agent is draining")]
+    Draining,
     /// The attempt was given up before.
     #[error("{attempt} was given up before it led to {link}")]
     AttemptOver {

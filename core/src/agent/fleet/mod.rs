@@ -18,6 +18,11 @@ use super::backoff::{self, Backoff};
 use crate::entropy::Entropy;
 use crate::ids::LinkId;
 
+/// A transport that was lost sooner counts as one that was hardly there.
+const SHORT_LIFE: Duration = Duration::from_millis(100);
+/// How long the attempt after a transport that was hardly there waits at least; doubled with each in a row.
+const FIRST_WAIT: Duration = Duration::from_millis(5);
+
 /// The links of one agent to all servers behind one address.
 ///
 /// Every attempt connects to the same address and learns only then which server it reached. The fleet goes on
@@ -32,6 +37,12 @@ use crate::ids::LinkId;
 /// A link whose server said GOAWAY is *leaving*: it serves its streams to the end, and the driver closes it
 /// when the last has gone, but it no longer counts as connected, so that a new link, to the same server or
 /// another, is made before the old one breaks. Links are told apart by [`LinkId`], never by server id.
+///
+/// A link whose transport was lost and whose session may be resumed is *suspended*: it does not count as
+/// connected, and attempts, which offer to resume every such session, go on until it is resumed or down, also while
+/// the agent drains. The first follows at once, unless the transport before was hardly there. Where a server is met
+/// that should know a session and does not, or there is only one server, the session is over
+/// ([`FleetAction::EndLink`]); another replica's is still looked for.
 ///
 /// The driver starts by calling [`Fleet::handle_timeout`] when [`Fleet::poll_timeout`] says so, which is at
 /// once. After every input it drains [`Fleet::poll_action`] and [`Fleet::poll_event`].
@@ -50,6 +61,8 @@ pub struct Fleet {
     /// No attempt starts sooner. `None`, a time that `Instant` can't hold, is never.
     not_before: Option<Instant>,
     draining: bool,
+    /// Transports in a row that were lost as soon as they were there.
+    short_lived: u32,
     actions: VecDeque<FleetAction>,
     events: VecDeque<FleetEvent>,
 }
@@ -58,6 +71,15 @@ pub struct Fleet {
 struct ServerLink {
     server_id: String,
     leaving: bool,
+    suspended: bool,
+    /// When it got its present transport, or its last.
+    since: Instant,
+}
+
+impl ServerLink {
+    const fn is_connected(&self) -> bool {
+        !self.leaving && !self.suspended
+    }
 }
 
 #[derive(Debug)]
@@ -87,6 +109,7 @@ impl Fleet {
             due: Some(now),
             not_before: Some(now),
             draining: false,
+            short_lived: 0,
             actions: VecDeque::new(),
             events: VecDeque::from([FleetEvent::KnownServers {
                 count: known_servers,
@@ -117,13 +140,24 @@ impl Fleet {
                 .push_back(FleetAction::CloseLink { link, reason });
             return;
         }
-        if self.is_connected_to(&server_id) {
+        self.end_forgotten(&server_id, server_count);
+        if self.draining {
+            // The attempt was for the sake of a session.
+            let reason = LinkRefused::Draining;
+            self.actions
+                .push_back(FleetAction::CloseLink { link, reason });
+        } else if self.is_connected_to(&server_id) {
             let reason = LinkRefused::Duplicate { server_id };
             self.actions
                 .push_back(FleetAction::CloseLink { link, reason });
         } else {
-            let leaving = false;
-            let replaced = self.links.insert(link, ServerLink { server_id, leaving });
+            let server_link = ServerLink {
+                server_id,
+                leaving: false,
+                suspended: false,
+                since: now,
+            };
+            let replaced = self.links.insert(link, server_link);
             debug_assert!(replaced.is_none(), "the driver used {link} twice");
             self.actions.push_back(FleetAction::AcceptLink { link });
             // A duplicate's count is not taken, as in the reference.
@@ -141,6 +175,45 @@ impl Fleet {
         self.pause(now, wait);
     }
 
+    /// An attempt has led to another transport for a suspended link, or for one whose loss was not noticed.
+    ///
+    /// `false` when the link, or the attempt, is over: the driver closes the transport.
+    pub fn handle_resumed(
+        &mut self,
+        now: Instant,
+        attempt: AttemptId,
+        link: LinkId,
+        entropy: &mut impl Entropy,
+    ) -> bool {
+        if !self.end_attempt(attempt) {
+            return false;
+        }
+        self.backoff.reset();
+        let known = self.links.get_mut(&link).map(|server_link| {
+            server_link.suspended = false;
+            server_link.since = now;
+        });
+        if known.is_some() {
+            self.tell_links();
+        }
+        let wait = backoff::jittered(self.config.sync_interval, entropy);
+        self.pause(now, wait);
+        if self.has_suspended() {
+            self.due = Some(now);
+        }
+        known.is_some()
+    }
+
+    /// The sessions that this server should know, had they not ended there.
+    fn end_forgotten(&mut self, server_id: &str, server_count: i64) {
+        for (link, server_link) in &self.links {
+            let same = server_link.server_id == server_id || server_count <= 1;
+            if server_link.suspended && same {
+                self.actions.push_back(FleetAction::EndLink { link: *link });
+            }
+        }
+    }
+
     /// An attempt has failed, for whatever reason; the driver has logged it.
     pub fn handle_attempt_failed(
         &mut self,
@@ -153,14 +226,44 @@ impl Fleet {
         }
     }
 
+    /// A link has lost its transport and waits for another.
+    pub fn handle_link_suspended(&mut self, now: Instant, link: LinkId) {
+        let Some(server_link) = self.links.get_mut(&link) else {
+            return;
+        };
+        if std::mem::replace(&mut server_link.suspended, true) {
+            return;
+        }
+        let lived = now.saturating_duration_since(server_link.since);
+        self.short_lived = if lived < SHORT_LIFE {
+            self.short_lived.saturating_add(1)
+        } else {
+            0
+        };
+        self.tell_links();
+        if self.attempt.is_none() {
+            let wait = match self.short_lived {
+                0 => Duration::ZERO,
+                count => FIRST_WAIT
+                    .saturating_mul(1 << count.min(16))
+                    .min(self.config.sync_interval),
+            };
+            let soon = now.checked_add(wait);
+            self.due = match (self.due, soon) {
+                (Some(due), Some(soon)) => Some(due.min(soon)),
+                (due, soon) => due.or(soon),
+            };
+        }
+    }
+
     /// A link has ended. One that this fleet does not know, such as a refused one, is ignored.
     pub fn handle_link_down(&mut self, now: Instant, link: LinkId, entropy: &mut impl Entropy) {
         let Some(lost) = self.links.remove(&link) else {
             return;
         };
         self.tell_links();
-        if lost.leaving {
-            // It was replaced when it began to leave; but there may be room for another now.
+        if lost.leaving || lost.suspended {
+            // It was replaced when it began to leave, or looked for since its loss; but there may be room for another now.
             self.plan(now, entropy);
         } else {
             self.hasten(now, entropy);
@@ -199,6 +302,9 @@ impl Fleet {
     /// Links stay as they are. The driver sends `DRAIN` on each.
     pub fn handle_drain(&mut self) {
         self.draining = true;
+        if self.has_suspended() {
+            return;
+        }
         self.due = None;
         if let Some(Attempt { id: attempt, .. }) = self.attempt.take() {
             self.actions
@@ -250,13 +356,26 @@ impl Fleet {
     /// Links that count as connected to a server; the agent is ready while there is one.
     #[must_use]
     pub fn connected(&self) -> usize {
-        self.links.values().filter(|link| !link.leaving).count()
+        self.links
+            .values()
+            .filter(|link| link.is_connected())
+            .count()
     }
 
     /// Links whose server said GOAWAY and whose streams have not all ended.
     #[must_use]
     pub fn leaving(&self) -> usize {
-        self.links.len() - self.connected()
+        self.links.values().filter(|link| link.leaving).count()
+    }
+
+    /// Links that wait for another transport.
+    #[must_use]
+    pub fn suspended(&self) -> usize {
+        self.links.values().filter(|link| link.suspended).count()
+    }
+
+    fn has_suspended(&self) -> bool {
+        self.suspended() > 0
     }
 
     /// The expected number of servers; at least one.
@@ -338,6 +457,9 @@ impl Fleet {
 
     fn wants_attempt(&self) -> bool {
         let connected = u64::try_from(self.connected()).unwrap_or(u64::MAX);
+        if self.has_suspended() {
+            return true;
+        }
         !self.draining
             && self.links.len() < self.config.max_links
             && (self.config.sync_forever || connected < self.server_count.expected())
@@ -346,7 +468,7 @@ impl Fleet {
     fn is_connected_to(&self, server_id: &str) -> bool {
         self.links
             .values()
-            .any(|link| !link.leaving && link.server_id == server_id)
+            .any(|link| link.is_connected() && link.server_id == server_id)
     }
 
     // ---- events ----

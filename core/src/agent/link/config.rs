@@ -1,6 +1,7 @@
 //! The bounds of one tunnel at the agent.
 
 use crate::mux::MuxConfig;
+use crate::session::SessionConfig;
 
 /// The bounds of one Connect stream at the agent.
 #[derive(Clone, Debug, Default)]
@@ -9,4 +10,6 @@ pub struct LinkConfig {
     ///
     /// `close_timeout` also bounds how long an endpoint may take nothing of what was sent before the close.
     pub mux: MuxConfig,
+    /// Bounds of the session under them, with `resume/1`.
+    pub session: SessionConfig,
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::close::CloseReason;
 use crate::ids::{ConnectId, StreamId};
+use crate::session::SessionError;
 
 /// Something to do, to count or to log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,16 @@ pub enum LinkEvent {
         /// Why.
         reason: CloseReason,
     },
+    /// The transport was lost; the streams wait for another one.
+    Suspended,
+    /// Another transport carries the streams on.
+    Resumed,
+    /// The server answers nothing: the link has left its transport, which is to be ended.
+    Silent,
+    /// The server breaks the rules of the session, which is over: end the transport.
+    Broken(SessionError),
+    /// The link is over.
+    Down,
 }
 
 /// What an endpoint's task is to do next.
@@ -49,6 +60,8 @@ pub enum LinkEvent {
 pub enum EndpointOutput {
     /// Write these bytes.
     Write(Bytes),
+    /// Everything was written and nothing follows: shut the connection down for writing, and read on.
+    Shutdown,
     /// Everything was written: close the connection in order.
     Close,
     /// Cut the connection so that the endpoint sees an error, not an orderly end.

@@ -15,9 +15,11 @@ pub use config::LinkConfig;
 pub use event::{EndpointOutput, LinkEvent};
 use state::{AgentStream, Phase};
 
-use crate::close::CloseReason;
+use crate::close::{CloseReason, Initiator};
 use crate::ids::{ConnectId, DialId, StreamId};
-use crate::mux::{Mux, Negotiated, QueuedBytes, Received, StreamTimer};
+use crate::mux::{Ended, Mux, QueuedBytes, Received, Stream, StreamTimer};
+use crate::negotiated::Negotiated;
+use crate::session::{Session, SessionError, SessionTimeout};
 use crate::wire::Packet;
 
 /// One Connect stream to one server, seen from the agent.
@@ -30,7 +32,8 @@ pub struct Link {
     mux: Mux<AgentStream>,
     dials: BTreeMap<DialId, StreamId>,
     next_connect_id: i64,
-    up: bool,
+    negotiated: Negotiated,
+    session: Session,
     events: VecDeque<LinkEvent>,
 }
 
@@ -40,10 +43,15 @@ impl Link {
     pub fn new(config: LinkConfig, negotiated: Negotiated) -> Self {
         Self {
             mux: Mux::new(config.mux.clone(), negotiated),
+            session: Session::new(
+                config.session.clone(),
+                negotiated.resume,
+                config.mux.memory.clone(),
+            ),
+            negotiated,
             config,
             dials: BTreeMap::new(),
             next_connect_id: 1,
-            up: true,
             events: VecDeque::new(),
         }
     }
@@ -52,8 +60,16 @@ impl Link {
 
     /// A packet from the server.
     pub fn handle_packet(&mut self, now: Instant, packet: Packet) {
-        if !self.up {
+        if !self.session.is_up() {
             return;
+        }
+        match self.session.take(now, &packet) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                self.events.push_back(LinkEvent::Broken(error));
+                return self.end_all(now, CloseReason::TunnelLost);
+            }
         }
         match packet {
             Packet::Data {
@@ -72,16 +88,33 @@ impl Link {
                 bytes,
             } => {
                 if let Received::Violation(id) = self.mux.receive_credit(connect_id, bytes) {
-                    self.reset(now, id, CloseReason::WindowOverrun);
+                    self.reset(now, id, CloseReason::WindowOverrun(Initiator::Agent));
                 }
             }
-            // An id of zero names nothing; the others are no packets of a server.
+            Packet::CloseWrite {
+                connect_id: Some(connect_id),
+            } => self.handle_close_write(now, connect_id),
+            Packet::Reset {
+                connect_id: Some(connect_id),
+                code,
+                text,
+            } if self.negotiated.reset => {
+                if let Some(id) = self.mux.by_connect_id(connect_id) {
+                    self.mux.close_outgoing(id);
+                    let reason = CloseReason::from_reset(Initiator::Server, code, text);
+                    self.cut(now, id, reason);
+                }
+            }
+            // An id of zero names nothing; the others are no packets of a server, or were not agreed on.
             Packet::Data {
                 connect_id: None, ..
             }
             | Packet::WindowUpdate {
                 connect_id: None, ..
             }
+            | Packet::CloseWrite { connect_id: None }
+            | Packet::Reset { .. }
+            | Packet::Ack { .. }
             | Packet::DialResponse { .. }
             | Packet::CloseResponse { .. }
             | Packet::Drain => {}
@@ -132,7 +165,9 @@ impl Link {
                     error,
                 });
             }
-            Received::Violation(id) => self.reset(now, id, CloseReason::WindowOverrun),
+            Received::Violation(id) => {
+                self.reset(now, id, CloseReason::WindowOverrun(Initiator::Agent))
+            }
         }
     }
 
@@ -169,11 +204,118 @@ impl Link {
         }
     }
 
-    /// The stream to the server has ended: dials are given up and endpoint connections cut.
-    pub fn handle_down(&mut self, now: Instant) {
-        if !std::mem::replace(&mut self.up, false) {
+    /// The frontend sends no more; the endpoint hears of it behind all that was sent.
+    fn handle_close_write(&mut self, now: Instant, connect_id: ConnectId) {
+        if !self.negotiated.half_close {
             return;
         }
+        let Some(id) = self.mux.by_connect_id(connect_id) else {
+            return;
+        };
+        let Some(stream) = self.mux.stream_mut(id) else {
+            return;
+        };
+        if !matches!(stream.state.phase, Phase::Open) {
+            return;
+        }
+        stream.state.frontend_ended = true;
+        if stream.state.endpoint_ended {
+            self.end_both(now, id, CloseReason::FrontendClosed);
+        }
+        self.mux.wake(id);
+    }
+
+    /// Both directions have ended, this side's with a CLOSE_WRITE that has left or is about to.
+    fn end_both(&mut self, now: Instant, id: StreamId, reason: CloseReason) {
+        self.begin_closing(now, id, reason);
+        self.mux.seal(id);
+        if self
+            .mux
+            .stream(id)
+            .is_some_and(|stream| stream.send.is_closed())
+        {
+            self.mux.release_connect_id(id);
+            self.await_progress(now, id);
+        }
+        self.remove_if_done(id);
+    }
+
+    // ---- the transport ----
+
+    /// The stream to the server has ended, or the tunnel is given up: dials are given up and endpoint connections
+    /// cut.
+    pub fn handle_down(&mut self, now: Instant) {
+        self.end_all(now, CloseReason::TunnelLost);
+    }
+
+    /// As [`Link::handle_down`], with the reason that the streams end with.
+    pub fn handle_ended(&mut self, now: Instant, reason: CloseReason) {
+        self.end_all(now, reason);
+    }
+
+    /// The transport was lost. With `resume/1` the link waits for another one for
+    /// [`SessionConfig::timeout`](crate::SessionConfig::timeout), while endpoints stay connected; otherwise it is
+    /// down.
+    pub fn handle_lost(&mut self, now: Instant) {
+        if self.session.suspend(now) {
+            self.events.push_back(LinkEvent::Suspended);
+        } else {
+            self.end_all(now, CloseReason::TunnelLost);
+        }
+    }
+
+    /// The tunnel is established on its first transport: the peer is watched from now on.
+    pub fn handle_established(&mut self, now: Instant) {
+        self.session.heard_at_first(now);
+    }
+
+    /// Another transport has come, over which the server says that it took `received` packets.
+    ///
+    /// # Errors
+    ///
+    /// When the session has ended, or the count cannot be; the link is as it was.
+    pub fn handle_resumed(&mut self, now: Instant, received: u64) -> Result<(), SessionError> {
+        self.session.resume(now, received)?;
+        self.events.push_back(LinkEvent::Resumed);
+        Ok(())
+    }
+
+    /// How many packets this side took: what the server is told with a resumption.
+    #[must_use]
+    pub fn received_packets(&self) -> u64 {
+        self.session.received()
+    }
+
+    /// Whether the link has a transport. Where it ceases to without [`Link::handle_lost`] or [`Link::handle_down`],
+    /// the driver is to end the one it has.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.session.is_up()
+    }
+
+    /// Whether the link has no transport and waits for another.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.session.is_suspended()
+    }
+
+    /// Whether the link has ended: nothing it does reaches the server any more.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.session.is_down()
+    }
+
+    /// Bytes that are kept until the server acknowledges them.
+    #[must_use]
+    pub fn retained_bytes(&self) -> usize {
+        self.session.retained_bytes()
+    }
+
+    fn end_all(&mut self, now: Instant, reason: CloseReason) {
+        if self.session.is_down() {
+            return;
+        }
+        self.session.end();
         for id in std::mem::take(&mut self.dials).into_values() {
             self.mux.remove(id);
             self.events
@@ -186,18 +328,19 @@ impl Link {
                 .stream(id)
                 .is_some_and(|stream| matches!(stream.state.phase, Phase::Open))
             {
-                self.cut(now, id, CloseReason::TunnelLost);
+                self.cut(now, id, reason.clone());
             } else if !self.mux.has_deadline(id) {
                 // A stream that was closed in order before still writes out what it was given.
                 self.await_progress(now, id);
             }
             self.remove_if_done(id);
         }
+        self.events.push_back(LinkEvent::Down);
     }
 
     /// Announces that this agent wants no new dials where another can serve them.
     pub fn drain(&mut self) {
-        if self.up {
+        if !self.session.is_down() {
             self.mux.send_control(Packet::Drain);
         }
     }
@@ -282,7 +425,11 @@ impl Link {
     ///
     /// Everything read before is delivered before the close. What the frontend has sent already is still
     /// written to the endpoint.
+    /// With `half-close/1` an EOF ends this direction alone.
     pub fn handle_endpoint_end(&mut self, now: Instant, id: StreamId, end: Result<(), String>) {
+        if end.is_ok() && self.negotiated.half_close && self.end_writing(now, id) {
+            return;
+        }
         let (reason, error) = match end {
             Ok(()) => (CloseReason::EndpointClosed, String::new()),
             Err(error) => (CloseReason::EndpointFailed(error.clone()), error),
@@ -290,11 +437,38 @@ impl Link {
         self.close(now, id, reason, error);
     }
 
+    /// An endpoint's EOF on an open stream; `false` for any other stream.
+    fn end_writing(&mut self, now: Instant, id: StreamId) -> bool {
+        let Some(stream) = self.mux.stream_mut(id) else {
+            return false;
+        };
+        if !matches!(stream.state.phase, Phase::Open) {
+            return false;
+        }
+        let connect_id = stream.connect_id();
+        stream.state.endpoint_ended = true;
+        let both = stream.state.frontend_ended;
+        self.mux
+            .finish_writing(id, Packet::CloseWrite { connect_id });
+        if both {
+            self.end_both(now, id, CloseReason::EndpointClosed);
+            self.mux.wake(id);
+        }
+        true
+    }
+
     /// Writing to the endpoint failed: what still comes for it is dropped.
     ///
-    /// The stream goes on until the endpoint's own side ends, since what it sent before may still be read.
-    pub fn handle_endpoint_write_failed(&mut self, id: StreamId) {
+    /// The stream goes on until the endpoint's own side ends, since what it sent before may still be read; if that
+    /// has ended, the stream ends now.
+    pub fn handle_endpoint_write_failed(&mut self, now: Instant, id: StreamId, error: String) {
         self.mux.discard_received(id);
+        let ended = |stream: &Stream<AgentStream>| {
+            stream.state.endpoint_ended && matches!(stream.state.phase, Phase::Open)
+        };
+        if self.mux.stream(id).is_some_and(ended) {
+            self.close(now, id, CloseReason::EndpointFailed(error.clone()), error);
+        }
     }
 
     /// What an endpoint's task is to do next; `None` until the link wakes it.
@@ -307,8 +481,15 @@ impl Link {
         if let Some(data) = self.mux.take(now, id) {
             return Some(EndpointOutput::Write(data));
         }
-        let stream = self.mux.stream(id)?;
-        matches!(stream.state.phase, Phase::Closing).then_some(EndpointOutput::Close)
+        let state = &mut self.mux.stream_mut(id)?.state;
+        match state.phase {
+            Phase::Closing => Some(EndpointOutput::Close),
+            Phase::Open if state.frontend_ended => {
+                let told = std::mem::replace(&mut state.shutdown_told, true);
+                (!told).then_some(EndpointOutput::Shutdown)
+            }
+            Phase::Open | Phase::Dialing { .. } => None,
+        }
     }
 
     /// Whether an endpoint's task is to cut its connection now, even in the middle of a write.
@@ -333,8 +514,8 @@ impl Link {
             Phase::Open => self.close(
                 now,
                 id,
-                CloseReason::TunnelLost,
-                "agent gave the connection up".to_owned(),
+                CloseReason::AgentGaveUp,
+                CloseReason::AgentGaveUp.to_string(),
             ),
             Phase::Closing => {}
         }
@@ -345,17 +526,18 @@ impl Link {
 
     /// The next packet for the server, in the order in which it must leave; call when the transport has room.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Packet> {
-        let outgoing = self.mux.poll_transmit(now)?;
-        if let Some(id) = outgoing.ended {
-            // CLOSE_RSP is out: the server knows the id no more.
+        if let Some(packet) = self.session.next(now) {
+            return Some(packet);
+        }
+        if !self.session.may_send() {
+            return None;
+        }
+        let outgoing = self.mux.poll_transmit(now, self.session.may_send_data())?;
+        self.session.sent(now, &outgoing.packet);
+        if let Some(Ended::Stream(id)) = outgoing.ended {
+            // The last word is out: the server knows the id no more.
             self.mux.release_connect_id(id);
-            // A repeated CLOSE_REQ is about an unknown id, but says so only behind the answer to the first.
-            if let Some(stream) = self.mux.stream(id)
-                && stream.state.close_requests > 1
-            {
-                let connect_id = stream.connect_id();
-                self.reply_unknown_close(connect_id);
-            }
+            self.answer_late_closes(id, &outgoing.packet);
             // The write-out of what the frontend sent is bounded from here.
             self.await_progress(now, id);
             self.remove_if_done(id);
@@ -363,10 +545,30 @@ impl Link {
         Some(outgoing.packet)
     }
 
+    /// Answers the CLOSE_REQs of a stream that its last word has not answered.
+    fn answer_late_closes(&mut self, id: StreamId, last: &Packet) {
+        let Some(stream) = self.mux.stream(id) else {
+            return;
+        };
+        let (connect_id, requests) = (stream.connect_id(), stream.state.close_requests);
+        if matches!(last, Packet::CloseWrite { .. }) {
+            // It came when both directions had ended already: there is nothing left but to agree.
+            if requests > 0 {
+                let error = String::new();
+                self.mux
+                    .reply_to_unknown(Packet::CloseResponse { connect_id, error });
+            }
+        } else if requests > 1 {
+            // A repeated one is about an unknown id, but says so only behind the answer to the first.
+            self.reply_unknown_close(connect_id);
+        }
+    }
+
     /// Whether [`Link::poll_transmit`] has something.
     #[must_use]
     pub fn has_transmit(&self) -> bool {
-        self.mux.has_transmit()
+        self.session.has_next()
+            || self.session.may_send() && self.mux.has_transmit(self.session.may_send_data())
     }
 
     /// Whether more may be read from the server; false while a stream without credit is at its bound.
@@ -380,15 +582,31 @@ impl Link {
     /// When [`Link::handle_timeout`] is next due, if ever.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.mux.poll_timeout()
+        match (self.mux.poll_timeout(), self.session.poll_timeout()) {
+            (Some(streams), Some(session)) => Some(streams.min(session)),
+            (streams, session) => streams.or(session),
+        }
     }
 
     /// Acts on every deadline that has passed; harmless when early, late or repeated.
     pub fn handle_timeout(&mut self, now: Instant) {
+        match self.session.handle_timeout(now) {
+            SessionTimeout::None => {}
+            SessionTimeout::Silent => {
+                self.events.push_back(LinkEvent::Silent);
+                self.handle_lost(now);
+            }
+            SessionTimeout::Expired => self.end_all(now, CloseReason::NotResumed),
+        }
         while let Some((id, timer)) = self.mux.poll_expired(now) {
+            if timer == StreamTimer::Role && self.waits_for_transport(id) {
+                // Nobody can take what it waits for now; the session's own time is running.
+                self.await_progress(now, id);
+                continue;
+            }
             let reason = match timer {
-                StreamTimer::SlowReader => CloseReason::SlowReader,
-                StreamTimer::Role => CloseReason::CloseTimedOut,
+                StreamTimer::SlowReader => CloseReason::SlowReader(Initiator::Agent),
+                StreamTimer::Role => CloseReason::CloseTimedOut(Initiator::Agent),
             };
             self.reset(now, id, reason);
         }
@@ -422,6 +640,14 @@ impl Link {
         self.mux.is_empty() && self.dials.is_empty()
     }
 
+    fn waits_for_transport(&self, id: StreamId) -> bool {
+        self.session.is_suspended()
+            && self
+                .mux
+                .stream(id)
+                .is_some_and(|stream| !stream.send.is_closed())
+    }
+
     // ---- ends ----
 
     /// Ends a stream in order: CLOSE_RSP goes behind everything read, the endpoint gets everything received.
@@ -443,9 +669,18 @@ impl Link {
         let connect_id = stream.connect_id();
         if !stream.send.is_closed() {
             self.mux.close_outgoing(id);
-            self.mux.send_control(Packet::CloseResponse {
-                connect_id,
-                error: reason.to_string(),
+            let text = reason.to_string();
+            self.mux.send_control(if self.negotiated.reset {
+                Packet::Reset {
+                    connect_id,
+                    code: reason.code(),
+                    text,
+                }
+            } else {
+                Packet::CloseResponse {
+                    connect_id,
+                    error: text,
+                }
             });
         }
         self.cut(now, id, reason);

@@ -16,10 +16,16 @@ pub(super) struct AgentStream {
     pub(super) cut: bool,
     /// How often the server asked to close the stream.
     pub(super) close_requests: u32,
+    /// The frontend sends no more (CLOSE_WRITE).
+    pub(super) frontend_ended: bool,
+    /// The endpoint's task was told so.
+    pub(super) shutdown_told: bool,
+    /// The endpoint sends no more, and the stream goes on.
+    pub(super) endpoint_ended: bool,
 }
 
 /// ```text
-/// Dialing ──connected──▶ Open ──CLOSE_REQ, endpoint's end, reset──▶ Closing ──CLOSE_RSP out, written out──▶ (gone)
+/// Dialing ──connected──▶ Open ──CLOSE_REQ, endpoint's end, both halves' ends, reset──▶ Closing ──CLOSE_RSP out, written out──▶ (gone)
 ///    └──failed, abandoned──▶ (gone)
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +43,9 @@ impl AgentStream {
             endpoint_done: false,
             cut: false,
             close_requests: 0,
+            frontend_ended: false,
+            shutdown_told: false,
+            endpoint_ended: false,
         }
     }
 }

@@ -1,3 +1,6 @@
+mod half_close;
+mod sessions;
+
 use std::time::Duration;
 
 use super::*;
@@ -21,6 +24,7 @@ impl Fixture {
     fn with_credit(mux: MuxConfig, peer_window_bytes: u64) -> Self {
         let negotiated = Negotiated {
             peer_window_bytes: Some(peer_window_bytes),
+            ..Negotiated::default()
         };
         Self::new(mux, negotiated)
     }
@@ -28,7 +32,13 @@ impl Fixture {
     #[expect(clippy::disallowed_methods, reason = "the one epoch of a test")]
     fn new(mux: MuxConfig, negotiated: Negotiated) -> Self {
         Self {
-            link: Link::new(LinkConfig { mux }, negotiated),
+            link: Link::new(
+                LinkConfig {
+                    mux,
+                    ..LinkConfig::default()
+                },
+                negotiated,
+            ),
             now: Instant::now(),
         }
     }
@@ -153,6 +163,14 @@ fn refusal(dial: i64, error: &str) -> Packet {
         dial: DialId(dial),
         connect_id: None,
         error: error.to_owned(),
+    }
+}
+
+/// The peer is told that more waits than it lets us send.
+fn out_of_credit(connect_id: i64) -> Packet {
+    Packet::WindowUpdate {
+        connect_id: ConnectId::new(connect_id),
+        bytes: 0,
     }
 }
 
@@ -421,7 +439,7 @@ fn a_slow_endpoint_of_a_plain_server_is_cut_alone() {
             "reader took nothing for the slow-stream timeout"
         )]
     );
-    assert_eq!(t.close_reason(), CloseReason::SlowReader);
+    assert_eq!(t.close_reason(), CloseReason::SlowReader(Initiator::Agent));
     t.endpoint_goes(slow);
     assert_eq!(t.link.stream_count(), 1);
     t.data(2, 5);
@@ -555,7 +573,7 @@ fn a_paused_frontend_keeps_the_end_of_a_download() {
     t.endpoint_ends(id, Ok(()));
     assert_eq!(t.output(id), Some(EndpointOutput::Close));
     t.endpoint_goes(id);
-    assert_eq!(t.transmit_all(), [data_packet(1, 10)]);
+    assert_eq!(t.transmit_all(), [data_packet(1, 10), out_of_credit(1)]);
     t.pass(3600);
     t.packet(Packet::WindowUpdate {
         connect_id: ConnectId::new(1),
@@ -595,7 +613,8 @@ fn an_endpoint_that_takes_no_more_may_still_be_read() {
     let mut t = Fixture::plain();
     let id = t.open(5);
     t.data(1, 6);
-    t.link.handle_endpoint_write_failed(id);
+    t.link
+        .handle_endpoint_write_failed(t.now, id, "write: broken pipe".to_owned());
     t.data(1, 6);
     assert_eq!(t.output(id), None);
     t.endpoint_sends(id, 7);
@@ -607,7 +626,7 @@ fn an_endpoint_task_that_goes_on_its_own_ends_the_stream_with_an_error() {
     let mut t = Fixture::plain();
     let id = t.open(5);
     t.endpoint_goes(id);
-    assert_eq!(t.close_reason(), CloseReason::TunnelLost);
+    assert_eq!(t.close_reason(), CloseReason::AgentGaveUp);
     assert_eq!(
         t.transmit_all(),
         [close_response(1, "agent gave the connection up")]
@@ -638,7 +657,8 @@ fn when_the_server_is_lost_dials_stop_and_endpoints_are_cut() {
         &events[..],
         [
             LinkEvent::DialAbandoned { stream },
-            LinkEvent::Closed { stream: closed, reason: CloseReason::TunnelLost, .. }
+            LinkEvent::Closed { stream: closed, reason: CloseReason::TunnelLost, .. },
+            LinkEvent::Down,
         ] if *stream == dialling && *closed == open
     ));
     assert_eq!(t.output(open), Some(EndpointOutput::Abort));
@@ -679,7 +699,7 @@ fn a_link_that_is_down_takes_nothing_more() {
     let id = t.open(5);
     t.link.handle_down(t.now);
     t.link.handle_down(t.now);
-    assert_eq!(t.events().len(), 1);
+    assert_eq!(t.events().len(), 2);
     t.packet(dial_request(6));
     t.data(9, 5);
     t.endpoint_sends(id, 7);

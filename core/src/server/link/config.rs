@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::mux::MuxConfig;
+use crate::session::SessionConfig;
 
 /// How long a dial may take when the operator set no bound.
 ///
@@ -15,6 +16,8 @@ const DEFAULT_DIAL_BOUND: Duration = Duration::from_secs(30);
 pub struct LinkConfig {
     /// Bounds of the streams.
     pub mux: MuxConfig,
+    /// Bounds of the session under them, with `resume/1`.
+    pub session: SessionConfig,
     /// `--backend-dial-timeout`: how long the tunnel may take to accept a dial, and then the agent to answer it.
     ///
     /// `None` (the flag's 0) bounds both by 30 s. With a value, a tunnel that does not even take the dial is

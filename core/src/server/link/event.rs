@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::close::CloseReason;
 use crate::ids::{ConnectId, StreamId};
 use crate::server::dial::DialFailure;
+use crate::session::SessionError;
 
 /// Something to count, to log or to act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,18 @@ pub enum LinkEvent {
     },
     /// The agent announced its end: no new dials where another agent can serve them.
     Draining,
+    /// The transport was lost; the streams wait for another one.
+    Suspended,
+    /// Another transport carries the streams on.
+    Resumed,
+    /// The agent has used the new transport: it knows what it was told with the resumption.
+    ResumptionConfirmed,
+    /// The agent takes or answers nothing: the link has left its transport, which is to be ended.
+    Silent,
+    /// The agent breaks the rules of the session, which is over: end the transport.
+    Broken(SessionError),
+    /// The link is over.
+    Down,
     /// The tunnel did not take a dial in time: choose it no more and end its Connect call with status OK.
     Retired,
 }

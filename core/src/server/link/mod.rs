@@ -16,9 +16,11 @@ pub use event::LinkEvent;
 use state::{Dialing, Phase, ServerStream};
 
 use super::dial::{DialError, DialFailure, StreamOutput};
-use crate::close::CloseReason;
+use crate::close::{CloseReason, Initiator};
 use crate::ids::{ConnectId, DialId, StreamId};
-use crate::mux::{Mux, Negotiated, QueuedBytes, Received, StreamTimer};
+use crate::mux::{Ended as Sent, Mux, QueuedBytes, Received, StreamTimer};
+use crate::negotiated::Negotiated;
+use crate::session::{Session, SessionError, SessionTimeout};
 use crate::wire::Packet;
 
 /// The server's end of one agent's Connect stream.
@@ -35,7 +37,8 @@ pub struct Link {
     /// Ids that this link does not know, whose close waits for the transport.
     strangers: BTreeSet<ConnectId>,
     draining: bool,
-    up: bool,
+    negotiated: Negotiated,
+    session: Session,
     events: VecDeque<LinkEvent>,
 }
 
@@ -46,12 +49,17 @@ impl Link {
     pub fn new(config: LinkConfig, negotiated: Negotiated, first_dial: i64) -> Self {
         Self {
             mux: Mux::new(config.mux.clone(), negotiated),
+            session: Session::new(
+                config.session.clone(),
+                negotiated.resume,
+                config.mux.memory.clone(),
+            ),
+            negotiated,
             config,
             dials: BTreeMap::new(),
             next_dial: first_dial,
             strangers: BTreeSet::new(),
             draining: false,
-            up: true,
             events: VecDeque::new(),
         }
     }
@@ -63,7 +71,20 @@ impl Link {
     /// Nothing in it is trusted: what names no stream of this link is answered or ignored as the protocol
     /// says, and a broken credit rule resets the one stream.
     pub fn handle_packet(&mut self, now: Instant, packet: Packet) {
-        if !self.up {
+        if !self.session.is_up() {
+            return;
+        }
+        let for_streams = match self.session.take(now, &packet) {
+            Ok(for_streams) => for_streams,
+            Err(error) => {
+                self.events.push_back(LinkEvent::Broken(error));
+                return self.end_all(now, CloseReason::TunnelLost);
+            }
+        };
+        if self.session.take_confirmation() {
+            self.events.push_back(LinkEvent::ResumptionConfirmed);
+        }
+        if !for_streams {
             return;
         }
         match packet {
@@ -107,7 +128,23 @@ impl Link {
                     self.events.push_back(LinkEvent::Draining);
                 }
             }
-            // An id of zero names nothing; the others are no packets of an agent.
+            Packet::CloseWrite {
+                connect_id: Some(connect_id),
+            } => self.handle_close_write(now, connect_id),
+            Packet::Reset {
+                connect_id: Some(connect_id),
+                code,
+                text,
+            } if self.negotiated.reset => {
+                if let Some(id) = self.mux.by_connect_id(connect_id) {
+                    self.end(
+                        now,
+                        id,
+                        CloseReason::from_reset(Initiator::Agent, code, text),
+                    );
+                }
+            }
+            // An id of zero names nothing; the others are no packets of an agent, or were not agreed on.
             Packet::Data {
                 connect_id: None, ..
             }
@@ -117,6 +154,9 @@ impl Link {
             | Packet::WindowUpdate {
                 connect_id: None, ..
             }
+            | Packet::CloseWrite { connect_id: None }
+            | Packet::Reset { .. }
+            | Packet::Ack { .. }
             | Packet::DialRequest { .. }
             | Packet::CloseRequest { .. } => {}
         }
@@ -143,7 +183,7 @@ impl Link {
 
     fn handle_received(&mut self, now: Instant, received: Received) {
         if let Received::Violation(id) = received {
-            self.reset(now, id, CloseReason::WindowOverrun);
+            self.reset(now, id, CloseReason::WindowOverrun(Initiator::Server));
         }
     }
 
@@ -197,20 +237,115 @@ impl Link {
             .mux
             .stream(id)
             .and_then(|stream| stream.state.asked_to_close.clone());
-        let reason = match asked {
-            // The frontend asked, and yet is to hear that it did not end well.
-            Some(asked) if reason.is_orderly() || !asked.is_orderly() => asked,
-            Some(_) | None => reason,
-        };
-        self.end(now, id, reason);
+        self.end(now, id, stream_end(asked, reason));
     }
 
-    /// The agent's stream has ended: every pending dial fails at once, every stream ends after the data that
-    /// arrived before.
-    pub fn handle_down(&mut self, now: Instant) {
-        if !std::mem::replace(&mut self.up, false) {
+    /// The endpoint sends no more: where the frontend can be told so, the other direction goes on.
+    fn handle_close_write(&mut self, now: Instant, connect_id: ConnectId) {
+        if !self.negotiated.half_close {
             return;
         }
+        let Some(id) = self.mux.by_connect_id(connect_id) else {
+            return;
+        };
+        let Some(stream) = self.mux.stream_mut(id) else {
+            return;
+        };
+        if std::mem::replace(&mut stream.state.endpoint_ended, true) {
+            return;
+        }
+        let asked = stream.state.asked_to_close.clone();
+        if stream.state.end_sent {
+            return self.end(now, id, stream_end(asked, CloseReason::EndpointClosed));
+        }
+        if asked.is_some() {
+            // The answer to the CLOSE_REQ is still to come.
+            return;
+        }
+        if stream.state.half_closes {
+            return self.mux.wake(id);
+        }
+        // As the reference has it: the endpoint's end is the end of the stream, and what the frontend sent is
+        // worth nothing any more.
+        let connect_id = stream.connect_id();
+        self.mux.send_control(Packet::CloseRequest { connect_id });
+        self.end(now, id, CloseReason::EndpointClosed);
+    }
+
+    // ---- the transport ----
+
+    /// The agent's stream has ended in order, or the tunnel is given up: every pending dial fails at once, every
+    /// stream ends after the data that arrived before.
+    pub fn handle_down(&mut self, now: Instant) {
+        self.end_all(now, CloseReason::TunnelLost);
+    }
+
+    /// As [`Link::handle_down`], with the reason that the streams end with.
+    pub fn handle_ended(&mut self, now: Instant, reason: CloseReason) {
+        self.end_all(now, reason);
+    }
+
+    /// The transport was lost. With `resume/1`, and something to keep, the link waits for another one for
+    /// [`SessionConfig::timeout`](crate::SessionConfig::timeout), and its streams do too; otherwise the link is
+    /// down.
+    pub fn handle_lost(&mut self, now: Instant) {
+        let worthless = self.mux.is_empty() && self.session.retained_bytes() == 0;
+        if worthless || !self.session.suspend(now) {
+            self.end_all(now, CloseReason::TunnelLost);
+        } else {
+            self.events.push_back(LinkEvent::Suspended);
+        }
+    }
+
+    /// The tunnel is established on its first transport: the peer is watched from now on.
+    pub fn handle_established(&mut self, now: Instant) {
+        self.session.heard_at_first(now);
+    }
+
+    /// Another transport has come, over which the agent says that it took `received` packets. The one before, if
+    /// it still stands, is the driver's to end; nothing that comes of it may reach the link any more.
+    ///
+    /// Returns how many packets this side took, which the agent is to be told.
+    ///
+    /// # Errors
+    ///
+    /// When the session has ended, or the count cannot be; the link is as it was.
+    pub fn handle_resumed(&mut self, now: Instant, received: u64) -> Result<u64, SessionError> {
+        self.session.resume(now, received)?;
+        self.events.push_back(LinkEvent::Resumed);
+        Ok(self.session.received())
+    }
+
+    /// Whether the link has a transport. Where it ceases to without [`Link::handle_lost`] or [`Link::handle_down`],
+    /// the driver is to end the one it has.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.session.is_up()
+    }
+
+    /// Whether the link has no transport and waits for another.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.session.is_suspended()
+    }
+
+    /// Whether the link has ended: nothing it does reaches the agent any more.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.session.is_down()
+    }
+
+    /// Bytes that are kept until the agent acknowledges them.
+    #[must_use]
+    pub fn retained_bytes(&self) -> usize {
+        self.session.retained_bytes()
+    }
+
+    fn end_all(&mut self, now: Instant, reason: CloseReason) {
+        if self.session.is_down() {
+            return;
+        }
+        self.session.end();
         self.dials.clear();
         self.strangers.clear();
         self.mux.shut();
@@ -222,9 +357,10 @@ impl Link {
             {
                 self.fail_dial(id, DialError::AgentLost);
             } else {
-                self.end(now, id, CloseReason::TunnelLost);
+                self.end(now, id, reason.clone());
             }
         }
+        self.events.push_back(LinkEvent::Down);
     }
 
     // ---- from the frontends ----
@@ -240,7 +376,7 @@ impl Link {
         protocol: String,
         address: String,
     ) -> Result<StreamId, DialError> {
-        if !self.up {
+        if self.session.is_down() {
             return Err(DialError::AgentLost);
         }
         let dial = DialId(self.next_dial);
@@ -289,14 +425,45 @@ impl Link {
                 if stream.state.asked_to_close.is_some() {
                     return;
                 }
-                stream.state.asked_to_close = Some(reason);
                 let connect_id = stream.connect_id();
-                self.mux.finish(id, Packet::CloseRequest { connect_id });
+                let end = if self.negotiated.reset && !reason.is_orderly() {
+                    reset(connect_id, &reason)
+                } else {
+                    Packet::CloseRequest { connect_id }
+                };
+                stream.state.asked_to_close = Some(reason);
+                self.mux.finish(id, end);
                 self.mux
                     .await_progress(now, id, self.config.mux.close_timeout);
             }
             Phase::Ended(_) => {}
         }
+    }
+
+    /// The frontend can end one direction and go on with the other; to be said before its dial is answered.
+    ///
+    /// Where the agent cannot, or this is not said, the end of either direction ends the stream.
+    pub fn allow_half_close(&mut self, id: StreamId) {
+        let agreed = self.negotiated.half_close;
+        if let Some(stream) = self.mux.stream_mut(id) {
+            stream.state.half_closes = agreed;
+        }
+    }
+
+    /// The frontend sends no more; what it sent is delivered. `true` when it may go on reading; else the stream
+    /// is closed as by [`Link::handle_frontend_close`].
+    pub fn handle_frontend_end(&mut self, now: Instant, id: StreamId) -> bool {
+        let Some(stream) = self.mux.stream(id) else {
+            return false;
+        };
+        if !(stream.state.half_closes && matches!(stream.state.phase, Phase::Open { .. })) {
+            self.handle_frontend_close(now, id, CloseReason::FrontendClosed);
+            return false;
+        }
+        let connect_id = stream.connect_id();
+        self.mux
+            .finish_writing(id, Packet::CloseWrite { connect_id });
+        true
     }
 
     /// The frontend is gone: nobody will ask for the stream again.
@@ -323,7 +490,16 @@ impl Link {
                 *answer_taken = true;
                 stream.connect_id().map(StreamOutput::Dialled)
             }
-            Phase::Open { .. } => self.mux.take(now, id).map(StreamOutput::Data),
+            Phase::Open { .. } => {
+                if let Some(data) = self.mux.take(now, id) {
+                    return Some(StreamOutput::Data(data));
+                }
+                let stream = self.mux.stream_mut(id)?;
+                let state = &mut stream.state;
+                let ended = state.endpoint_ended && state.half_closes;
+                (ended && !std::mem::replace(&mut state.end_told, true))
+                    .then_some(StreamOutput::EndOfData)
+            }
             Phase::Ended(ended) => {
                 if let Some(answer) = ended.untold_answer.take() {
                     return Some(StreamOutput::Dialled(answer));
@@ -360,7 +536,14 @@ impl Link {
 
     /// The next packet for the agent, in the order in which it must leave; call when the transport has room.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Packet> {
-        let outgoing = self.mux.poll_transmit(now)?;
+        if let Some(packet) = self.session.next(now) {
+            return Some(packet);
+        }
+        if !self.session.may_send() {
+            return None;
+        }
+        let outgoing = self.mux.poll_transmit(now, self.session.may_send_data())?;
+        self.session.sent(now, &outgoing.packet);
         if let Packet::DialRequest { dial, .. } = &outgoing.packet
             && let Some(id) = self.dials.get(dial).copied()
             && let Some(stream) = self.mux.stream_mut(id)
@@ -378,13 +561,44 @@ impl Link {
         {
             self.strangers.remove(connect_id);
         }
+        if let Some(Sent::Writing(id) | Sent::Stream(id)) = outgoing.ended {
+            self.end_if_over(now, id, &outgoing.packet);
+        }
         Some(outgoing.packet)
+    }
+
+    /// What left may have been the last word: a reset, which is not answered, or the second of two ends.
+    fn end_if_over(&mut self, now: Instant, id: StreamId, sent: &Packet) {
+        let Some(stream) = self.mux.stream_mut(id) else {
+            return;
+        };
+        stream.state.end_sent |= matches!(sent, Packet::CloseWrite { .. });
+        let reason = match sent {
+            Packet::Reset { .. } => stream.state.asked_to_close.clone(),
+            Packet::CloseWrite { .. } if stream.state.endpoint_ended => {
+                Some(CloseReason::FrontendClosed)
+            }
+            Packet::CloseWrite { .. }
+            | Packet::CloseRequest { .. }
+            | Packet::DialRequest { .. }
+            | Packet::DialResponse { .. }
+            | Packet::CloseResponse { .. }
+            | Packet::Data { .. }
+            | Packet::CloseDial { .. }
+            | Packet::Drain
+            | Packet::WindowUpdate { .. }
+            | Packet::Ack { .. } => None,
+        };
+        if let Some(reason) = reason {
+            self.end(now, id, reason);
+        }
     }
 
     /// Whether [`Link::poll_transmit`] has something.
     #[must_use]
     pub fn has_transmit(&self) -> bool {
-        self.mux.has_transmit()
+        self.session.has_next()
+            || self.session.may_send() && self.mux.has_transmit(self.session.may_send_data())
     }
 
     /// Whether more may be read from the agent; false while a stream without credit is at its bound.
@@ -398,30 +612,48 @@ impl Link {
     /// When [`Link::handle_timeout`] is next due, if ever.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.mux.poll_timeout()
+        match (self.mux.poll_timeout(), self.session.poll_timeout()) {
+            (Some(streams), Some(session)) => Some(streams.min(session)),
+            (streams, session) => streams.or(session),
+        }
     }
 
     /// Acts on every deadline that has passed; harmless when early, late or repeated.
     pub fn handle_timeout(&mut self, now: Instant) {
+        match self.session.handle_timeout(now) {
+            SessionTimeout::None => {}
+            SessionTimeout::Silent => {
+                self.events.push_back(LinkEvent::Silent);
+                self.handle_lost(now);
+            }
+            SessionTimeout::Expired => self.end_all(now, CloseReason::NotResumed),
+        }
         while let Some((id, timer)) = self.mux.poll_expired(now) {
             let Some(stream) = self.mux.stream(id) else {
                 continue;
             };
             match (timer, &stream.state.phase) {
-                (StreamTimer::SlowReader, _) => self.reset(now, id, CloseReason::SlowReader),
+                (StreamTimer::SlowReader, _) => {
+                    self.reset(now, id, CloseReason::SlowReader(Initiator::Server))
+                }
                 (StreamTimer::Role, Phase::Dialing(Dialing { dial, sent })) => {
                     let (dial, sent) = (*dial, *sent);
-                    self.time_out_dial(id, dial, sent);
+                    self.time_out_dial(now, id, dial, sent);
+                }
+                (StreamTimer::Role, Phase::Open { .. }) if self.session.is_suspended() => {
+                    // Nobody can answer now; the session's own time is running.
+                    self.mux
+                        .await_progress(now, id, self.config.mux.close_timeout);
                 }
                 (StreamTimer::Role, Phase::Open { .. }) => {
-                    self.reset(now, id, CloseReason::CloseTimedOut)
+                    self.reset(now, id, CloseReason::CloseTimedOut(Initiator::Server))
                 }
                 (StreamTimer::Role, Phase::Ended(_)) => {}
             }
         }
     }
 
-    fn time_out_dial(&mut self, id: StreamId, dial: DialId, sent: bool) {
+    fn time_out_dial(&mut self, now: Instant, id: StreamId, dial: DialId, sent: bool) {
         self.dials.remove(&dial);
         if sent {
             self.mux.send_control(Packet::CloseDial { dial });
@@ -432,7 +664,11 @@ impl Link {
             |packet| matches!(packet, Packet::DialRequest { dial: queued, .. } if *queued == dial),
         );
         self.fail_dial(id, DialError::SendTimedOut);
-        if self.config.dial_timeout.is_some() {
+        if self.config.dial_timeout.is_some() && self.session.is_up() {
+            if self.negotiated.resume {
+                self.events.push_back(LinkEvent::Silent);
+                return self.handle_lost(now);
+            }
             self.events.push_back(LinkEvent::Retired);
         }
     }
@@ -501,7 +737,9 @@ impl Link {
             return self.mux.wake(id);
         }
         let connect_id = stream.connect_id();
-        if !stream.send.is_closed() {
+        if self.negotiated.reset {
+            self.mux.send_control(reset(connect_id, &reason));
+        } else if !stream.send.is_closed() {
             self.mux.send_control(Packet::CloseRequest { connect_id });
         }
         self.end(now, id, reason);
@@ -539,5 +777,21 @@ impl Link {
         } else {
             self.mux.remove(id);
         }
+    }
+}
+
+/// The end that counts: what the frontend asked for, unless the agent says that it did not end well.
+fn stream_end(asked: Option<CloseReason>, reason: CloseReason) -> CloseReason {
+    match asked {
+        Some(asked) if reason.is_orderly() || !asked.is_orderly() => asked,
+        Some(_) | None => reason,
+    }
+}
+
+fn reset(connect_id: Option<ConnectId>, reason: &CloseReason) -> Packet {
+    Packet::Reset {
+        connect_id,
+        code: reason.code(),
+        text: reason.to_string(),
     }
 }

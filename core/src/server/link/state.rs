@@ -18,6 +18,14 @@ pub(super) struct ServerStream {
     pub(super) attached: bool,
     /// Why the frontend's side asked for a close that the agent has not confirmed.
     pub(super) asked_to_close: Option<CloseReason>,
+    /// Both sides can end one direction alone.
+    pub(super) half_closes: bool,
+    /// The agent was told that the frontend sends no more.
+    pub(super) end_sent: bool,
+    /// The endpoint sends no more.
+    pub(super) endpoint_ended: bool,
+    /// The frontend was told so.
+    pub(super) end_told: bool,
 }
 
 /// ```text
@@ -56,6 +64,10 @@ impl ServerStream {
             opened: None,
             attached: true,
             asked_to_close: None,
+            half_closes: false,
+            end_sent: false,
+            endpoint_ended: false,
+            end_told: false,
         }
     }
 }

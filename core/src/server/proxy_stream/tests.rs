@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 use super::*;
+use crate::Initiator;
 
 /// A Proxy stream and a clock that the test moves.
 struct Fixture {
@@ -450,7 +451,7 @@ fn an_abnormal_end_is_told_apart_from_an_orderly_one() {
         ),
         (CloseReason::TunnelLost, "tunnel lost"),
         (
-            CloseReason::SlowReader,
+            CloseReason::SlowReader(Initiator::Server),
             "reader took nothing for the slow-stream timeout",
         ),
     ] {

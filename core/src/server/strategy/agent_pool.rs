@@ -15,6 +15,8 @@ pub(in crate::server) struct AgentPool {
     positions: BTreeMap<String, usize>,
     /// How many agents have a link that does not drain: without one there is nothing to scan for.
     connected: usize,
+    /// How many have one that has a transport.
+    reachable: usize,
 }
 
 impl AgentPool {
@@ -55,7 +57,8 @@ impl AgentPool {
         }
     }
 
-    /// Starts at a random agent and takes the first that does not drain, else the one it started at.
+    /// Starts at a random agent and takes the first that does not drain, else the first that can be reached, else
+    /// the one it started at.
     pub(in crate::server) fn pick(&self, random: u64) -> Option<LinkId> {
         // Remainder first, so the cast cannot truncate.
         let start = random.checked_rem(self.agents.len() as u64)? as usize;
@@ -65,7 +68,9 @@ impl AgentPool {
             .chain(before)
             .map(|(_, backends)| backends);
         let chosen = if self.connected > 0 {
-            scan.find(|backends| backends.has_connected())
+            scan.find(|backends| backends.has(LinkState::Connected))
+        } else if self.reachable > 0 {
+            scan.find(|backends| backends.has(LinkState::Draining))
         } else {
             scan.next()
         };
@@ -79,9 +84,11 @@ impl AgentPool {
 
     fn update(&mut self, position: usize, change: impl FnOnce(&mut Backends)) {
         if let Some((_, backends)) = self.agents.get_mut(position) {
-            self.connected -= usize::from(backends.has_connected());
+            self.connected -= usize::from(backends.has(LinkState::Connected));
+            self.reachable -= usize::from(backends.has(LinkState::Draining));
             change(backends);
-            self.connected += usize::from(backends.has_connected());
+            self.connected += usize::from(backends.has(LinkState::Connected));
+            self.reachable += usize::from(backends.has(LinkState::Draining));
         }
     }
 }

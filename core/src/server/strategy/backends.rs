@@ -9,6 +9,8 @@ pub enum LinkState {
     Connected,
     /// Announced its end: serves dials only where nobody else can.
     Draining,
+    /// Its transport is lost and may come back: takes dials, which then wait, only where nothing better is.
+    Suspended,
 }
 
 /// Links in the order in which they came.
@@ -41,10 +43,9 @@ impl Backends {
         self.0.iter().copied().min_by_key(|(_, state)| *state)
     }
 
-    pub(super) fn has_connected(&self) -> bool {
-        self.0
-            .iter()
-            .any(|(_, state)| *state == LinkState::Connected)
+    /// Whether there is a link as fit as `state` or fitter.
+    pub(super) fn has(&self, state: LinkState) -> bool {
+        self.0.iter().any(|(_, present)| *present <= state)
     }
 
     pub(super) fn is_empty(&self) -> bool {

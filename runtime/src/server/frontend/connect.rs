@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
-use dialback_core::CloseReason;
 use dialback_core::connect::{ESTABLISHED, Parsed, RequestParser, dial_failure};
 use dialback_core::server::{DialError, StreamOutput};
 use tokio::io::AsyncWriteExt;
@@ -33,7 +32,11 @@ pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
     };
     let _counted = server.metrics.http_connection();
     let mut held = match server.dial("tcp".to_owned(), authority.clone()) {
-        Ok((tunnel, stream)) => FrontendStream::new(server, tunnel, stream),
+        Ok((tunnel, stream)) => {
+            let held = FrontendStream::new(server, tunnel, stream);
+            held.allow_half_close();
+            held
+        }
         Err(error) => {
             tracing::info!(%peer, address = authority, %error, "dial failed");
             return answer(server, &mut socket, &error).await;
@@ -160,7 +163,7 @@ impl<S: FrontendSocket> Early<'_, S> {
             Some(StreamOutput::Dialled(_)) => return Poll::Ready(Answer::Dialled),
             Some(StreamOutput::DialFailed(error)) => return Poll::Ready(Answer::Failed(error)),
             // Nothing else can come before the answer; if it does, the stream is of no use.
-            Some(StreamOutput::Data(_) | StreamOutput::Closed(_)) => {
+            Some(StreamOutput::Data(_) | StreamOutput::EndOfData | StreamOutput::Closed(_)) => {
                 return Poll::Ready(Answer::FrontendGone);
             }
             None => {}
@@ -201,10 +204,8 @@ async fn first_bytes<R: Runtime, S: FrontendSocket>(
             held.push(data);
             true
         }
-        Ok(Ok(_)) => {
-            held.gone(CloseReason::FrontendClosed);
-            false
-        }
+        // Seen again by the pump, if it goes on.
+        Ok(Ok(_)) => held.end_of_data(),
         Ok(Err(_)) => false,
         Err(_) => true,
     }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use dialback_core::CloseReason;
-use dialback_core::server::{ProxyAction, ProxyStream, StreamRef};
+use dialback_core::server::{ProxyAction, ProxyStream, ProxyStreamConfig, StreamRef};
 use dialback_core::wire::{Code, Decoded, Frame, Status, decode};
 
 use super::port::FrontendStream;
@@ -29,10 +29,11 @@ pub(super) async fn serve_proxy_stream<R: Runtime>(
     stream: MessageStream,
     peer: PeerAddr,
     timeout: Option<Duration>,
+    half_close: bool,
 ) {
     let runtime = server.runtime.clone();
     let deadline = timeout.and_then(|timeout| runtime.now().checked_add(timeout));
-    let mut task = ProxyTask::new(server, stream);
+    let mut task = ProxyTask::new(server, stream, half_close);
     let served = poll_fn(|cx| task.poll(cx));
     let end = match deadline {
         Some(deadline) => timeout_at(&runtime, deadline, served)
@@ -52,6 +53,8 @@ struct ProxyTask<R: Runtime> {
     server: Arc<Server<R>>,
     stream: MessageStream,
     machine: ProxyStream,
+    /// The call agreed on `half-close/1`.
+    half_close: bool,
     streams: Vec<FrontendStream<R>>,
     timer: Timer<R>,
     /// Counts while the frontend is not read because a queue of its is full.
@@ -59,14 +62,19 @@ struct ProxyTask<R: Runtime> {
 }
 
 impl<R: Runtime> ProxyTask<R> {
-    fn new(server: Arc<Server<R>>, stream: MessageStream) -> Self {
+    fn new(server: Arc<Server<R>>, stream: MessageStream, half_close: bool) -> Self {
         let now = server.runtime.now();
-        let machine = ProxyStream::new(now, server.config.proxy_stream.clone());
+        let config = ProxyStreamConfig {
+            half_close,
+            ..server.config.proxy_stream.clone()
+        };
+        let machine = ProxyStream::new(now, config);
         let timer = Timer::new(server.runtime.clone());
         Self {
             server,
             stream,
             machine,
+            half_close,
             streams: Vec::new(),
             timer,
             paused: None,
@@ -196,6 +204,9 @@ impl<R: Runtime> ProxyTask<R> {
                     let now = self.server.runtime.now();
                     let routed = routed.map(|(tunnel, stream)| {
                         let held = FrontendStream::new(&self.server, tunnel, stream);
+                        if self.half_close {
+                            held.allow_half_close();
+                        }
                         let at = held.stream_ref();
                         self.streams.push(held);
                         at
@@ -205,6 +216,11 @@ impl<R: Runtime> ProxyTask<R> {
                 ProxyAction::Data(at, data) => {
                     if let Some(held) = self.held(at) {
                         held.push(data);
+                    }
+                }
+                ProxyAction::EndOfData(at) => {
+                    if let Some(held) = self.held(at) {
+                        held.end_of_data();
                     }
                 }
                 ProxyAction::Close(at, reason) => {

@@ -7,6 +7,7 @@ mod socket;
 
 use std::sync::Arc;
 
+use dialback_core::wire::{EXTENSIONS, Extensions};
 use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
@@ -14,8 +15,9 @@ use tokio_rustls::TlsAcceptor;
 use self::socket::FrontendSocket;
 use super::Server;
 use super::stop::Stage;
-use crate::grpc::{ConnectionError, MethodName, ServerConnection};
+use crate::grpc::{Call, ConnectionError, MethodName, ServerConnection};
 use crate::listen::accept_loop;
+use crate::metadata::{header_values, insert};
 use crate::metrics::TlsListener;
 use crate::net::{Listener, PeerAddr, Socket, TcpOptions};
 use crate::runtime::Runtime;
@@ -107,6 +109,21 @@ impl<R: Runtime> Server<R> {
         }
     }
 
+    /// What a frontend and this server both have for a Proxy call.
+    fn proxy_extensions(&self, call: &Call) -> Extensions {
+        if self.config.disable_extensions {
+            return Extensions::NONE;
+        }
+        let ours = Extensions {
+            half_close: true,
+            ..Extensions::NONE
+        };
+        ours.accept(Extensions::parse(header_values(
+            call.metadata(),
+            EXTENSIONS,
+        )))
+    }
+
     async fn serve_grpc<T: AsyncRead + AsyncWrite + Unpin>(
         self: &Arc<Self>,
         socket: T,
@@ -150,9 +167,20 @@ impl<R: Runtime> Server<R> {
                             let _served = server.stop.frontend();
                             let _counted = server.metrics.call("Proxy");
                             let timeout = call.timeout();
-                            let stream = call.accept_lazily(HeaderMap::new());
-                            grpc::serve_proxy_stream(Arc::clone(&server), stream, peer, timeout)
-                                .await;
+                            let accepted = server.proxy_extensions(&call);
+                            let mut headers = HeaderMap::new();
+                            if !accepted.is_empty() {
+                                insert(&mut headers, EXTENSIONS, &accepted.to_string());
+                            }
+                            let stream = call.accept_lazily(headers);
+                            grpc::serve_proxy_stream(
+                                Arc::clone(&server),
+                                stream,
+                                peer,
+                                timeout,
+                                accepted.half_close,
+                            )
+                            .await;
                         });
                     }
                 },

@@ -23,7 +23,6 @@ pub(super) struct FrontendStream<R: Runtime> {
     metrics: Arc<ServerMetrics>,
     /// When the bytes that are being written were taken.
     taken: Option<Instant>,
-    aborted: bool,
 }
 
 impl<R: Runtime> FrontendStream<R> {
@@ -34,7 +33,6 @@ impl<R: Runtime> FrontendStream<R> {
             stream,
             metrics: Arc::clone(&server.metrics),
             taken: None,
-            aborted: false,
         }
     }
 
@@ -50,6 +48,18 @@ impl<R: Runtime> FrontendStream<R> {
         let now = self.runtime.now();
         self.tunnel
             .with_stream(cx, self.stream, |link| link.poll_stream(now, self.stream))
+    }
+
+    /// The frontend can end one direction and go on with the other.
+    pub(super) fn allow_half_close(&self) {
+        self.tunnel.with(|link| link.allow_half_close(self.stream));
+    }
+
+    /// The frontend sends no more; whether it may go on reading.
+    pub(super) fn end_of_data(&self) -> bool {
+        let now = self.runtime.now();
+        self.tunnel
+            .with(|link| link.handle_frontend_end(now, self.stream))
     }
 
     /// The frontend closes and waits for the end.
@@ -91,25 +101,26 @@ impl<R: Runtime> Port for FrontendStream<R> {
                 self.taken.get_or_insert_with(|| self.runtime.now());
                 Some(PortOutput::Write(data))
             }
+            StreamOutput::EndOfData => Some(PortOutput::Shutdown),
             StreamOutput::Closed(reason) if reason.is_orderly() => Some(PortOutput::Close),
             // A dial is answered before bytes are moved, so only an end can come here.
             StreamOutput::Closed(_) | StreamOutput::DialFailed(_) | StreamOutput::Dialled(_) => {
-                self.aborted = true;
                 Some(PortOutput::Abort)
             }
         }
     }
 
+    /// What came for the frontend before the end is written first.
     fn is_aborted(&self) -> bool {
-        self.aborted
+        false
     }
 
     fn read_ended(&mut self, end: io::Result<()>) -> bool {
-        self.gone(if end.is_ok() {
-            CloseReason::FrontendClosed
-        } else {
-            CloseReason::FrontendLost
-        });
+        match end {
+            Ok(()) if self.end_of_data() => return true,
+            Ok(()) => self.gone(CloseReason::FrontendClosed),
+            Err(_) => self.gone(CloseReason::FrontendLost),
+        }
         false
     }
 

@@ -21,7 +21,9 @@ fn apply(world: &mut World, open: &mut BTreeMap<LinkId, bool>, operation: u8, ar
                         open.insert(link, false);
                     }
                     FleetAction::CloseLink { link: closed, .. } => assert_eq!(closed, link),
-                    FleetAction::StartAttempt { .. } | FleetAction::CancelAttempt { .. } => {
+                    FleetAction::StartAttempt { .. }
+                    | FleetAction::CancelAttempt { .. }
+                    | FleetAction::EndLink { .. } => {
                         panic!("an answer leads to no {action:?}")
                     }
                 }
@@ -83,7 +85,9 @@ quickcheck! {
                         assert_eq!(running.take(), Some(attempt));
                         ended = Some(world.now);
                     }
-                    FleetAction::AcceptLink { .. } | FleetAction::CloseLink { .. } => {
+                    FleetAction::AcceptLink { .. }
+                    | FleetAction::CloseLink { .. }
+                    | FleetAction::EndLink { .. } => {
                         panic!("{action:?} without an answer")
                     }
                 }

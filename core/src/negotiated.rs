@@ -1,0 +1,35 @@
+//! What both ends of a tunnel agreed on.
+
+use crate::wire::Extensions;
+
+/// What both ends agreed on for one link, from the `dialback-extensions` metadata of its Connect call.
+///
+/// The default is plain Konnectivity: nothing agreed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Negotiated {
+    /// With `flow-control/1`: the window in bytes that the peer granted us on each new stream.
+    pub peer_window_bytes: Option<u64>,
+    /// `half-close/1`: one direction of a stream may end before the other.
+    pub half_close: bool,
+    /// `reset/1`: a stream that ends early says why.
+    pub reset: bool,
+    /// `resume/1`: streams outlive the transport.
+    pub resume: bool,
+}
+
+impl Negotiated {
+    /// What holds between a side that has `ours` and a peer that stated `theirs`: at the server the agent's
+    /// offer, at the agent the server's answer.
+    #[must_use]
+    pub fn new(ours: Extensions, theirs: Extensions) -> Self {
+        let agreed = ours.accept(theirs);
+        Self {
+            peer_window_bytes: theirs
+                .flow_control
+                .filter(|_| agreed.flow_control.is_some()),
+            half_close: agreed.half_close,
+            reset: agreed.reset,
+            resume: agreed.resume,
+        }
+    }
+}

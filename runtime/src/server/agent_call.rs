@@ -1,0 +1,244 @@
+//! An agent's Connect call: refused, the start of a tunnel, or another transport for one.
+
+use std::sync::{Arc, Mutex};
+
+use dialback_core::server::{Link, ResumeRefused};
+use dialback_core::wire::{
+    AGENT_ID, AGENT_IDENTIFIERS, AgentMetadata, EXTENSIONS, Extensions, RESUME, ResumeAnswer,
+    ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION, SessionGrant, SessionId, SessionToken,
+};
+use dialback_core::{CloseReason, Negotiated};
+use http::HeaderMap;
+use tokio::sync::Notify;
+
+use super::Server;
+use super::observer::LinkObserver;
+use crate::grpc::{Call, MessageStream};
+use crate::metadata::{header_values, insert, insert_secret};
+use crate::net::PeerAddr;
+use crate::runtime::Runtime;
+use crate::tls::random;
+use crate::tunnel::{Tunnel, lose_transport};
+
+/// A call that was answered, and the tunnel that it carries.
+pub(super) struct AcceptedCall {
+    pub(super) agent_id: String,
+    pub(super) tunnel: Arc<Tunnel<Link>>,
+    pub(super) stream: MessageStream,
+    /// Told when the tunnel is to end because it took no dial in time.
+    pub(super) retired: Arc<Notify>,
+}
+
+impl<R: Runtime> Server<R> {
+    /// What this server has beyond plain Konnectivity.
+    fn extensions(&self) -> Extensions {
+        if self.config.disable_extensions {
+            return Extensions::NONE;
+        }
+        Extensions {
+            flow_control: Some(self.config.link.mux.receive_window_bytes),
+            half_close: true,
+            reset: true,
+            resume: !self.config.link.session.timeout.is_zero(),
+        }
+    }
+
+    /// Answers an agent's call; `None` when it was refused, or the agent has gone. `identity` is what the agent
+    /// authenticated as.
+    pub(super) fn accept_agent(
+        self: &Arc<Self>,
+        call: Call,
+        peer: PeerAddr,
+        identity: &[u8],
+    ) -> Option<AcceptedCall> {
+        let metadata = call.metadata();
+        let agent = match AgentMetadata::parse(
+            header_values(metadata, AGENT_ID),
+            header_values(metadata, AGENT_IDENTIFIERS),
+        ) {
+            Ok(agent) => agent,
+            Err(error) => {
+                tracing::warn!(%peer, %error, "agent refused");
+                call.reject(&error.status());
+                return None;
+            }
+        };
+        let anonymous = identity.is_empty();
+        // One certificate may serve several agents.
+        let identity = &[identity, &[0], agent.agent_id.as_bytes()].concat();
+        let mut response = HeaderMap::new();
+        insert(&mut response, SERVER_ID, &self.config.server_id);
+        let count = self.config.server_count.to_string();
+        insert(&mut response, SERVER_COUNT, &count);
+        let offers = ResumeOffer::parse_all(header_values(metadata, RESUME));
+        let resumed = self.resume(&offers, peer, &agent.agent_id, identity);
+        if let Some((tunnel, answer, grant)) = resumed {
+            insert(&mut response, RESUME, &answer.to_string());
+            insert_secret(&mut response, SESSION, &grant.to_string());
+            let Ok(stream) = call.accept(response) else {
+                lose_transport(&self.runtime, &tunnel);
+                return None;
+            };
+            tracing::info!(link = %tunnel.id(), %peer, agent_id = agent.agent_id, session = %grant.id, "tunnel resumed");
+            return Some(AcceptedCall {
+                agent_id: agent.agent_id,
+                tunnel,
+                stream,
+                retired: Arc::default(),
+            });
+        }
+        if offers.is_empty() && !anonymous {
+            self.end_forsaken(identity);
+        }
+        let offer = Extensions::parse(header_values(metadata, EXTENSIONS));
+        let session = self.new_session();
+        let mut ours = self.extensions();
+        ours.resume &= session.is_some();
+        let accepted = ours.accept(offer);
+        if !accepted.is_empty() {
+            insert(&mut response, EXTENSIONS, &accepted.to_string());
+        }
+        let session = session.filter(|_| accepted.resume);
+        if let Some(grant) = &session {
+            insert_secret(&mut response, SESSION, &grant.to_string());
+        }
+        let stream = match call.accept(response) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "agent went away");
+                return None;
+            }
+        };
+        let negotiated = Negotiated::new(ours, offer);
+        Some(self.begin_tunnel(agent, peer, identity, negotiated, session, stream))
+    }
+
+    fn begin_tunnel(
+        self: &Arc<Self>,
+        agent: AgentMetadata,
+        peer: PeerAddr,
+        identity: &[u8],
+        negotiated: Negotiated,
+        session: Option<SessionGrant>,
+        stream: MessageStream,
+    ) -> AcceptedCall {
+        let retired = Arc::new(Notify::new());
+        let observer = LinkObserver {
+            server: Arc::downgrade(self),
+            metrics: Arc::clone(&self.metrics),
+            agent_id: agent.agent_id.clone(),
+            paused: Mutex::default(),
+            retired: Arc::clone(&retired),
+        };
+        let first_dial = fastrand::i64(1..i64::MAX / 2);
+        let mut machine = Link::new(self.config.link.clone(), negotiated, first_dial);
+        machine.handle_established(self.runtime.now());
+        let tunnel = Tunnel::new(self.new_link_id(), machine, observer);
+        self.connected(&tunnel, &agent);
+        if let Some(SessionGrant { id, token, .. }) = session {
+            let mut agents = self.agents();
+            agents
+                .sessions
+                .begin(tunnel.id(), identity.to_vec(), id, token);
+        }
+        tracing::info!(
+            link = %tunnel.id(), %peer, agent_id = agent.agent_id,
+            flow_control = negotiated.peer_window_bytes.is_some(),
+            session = session.map(|grant| tracing::field::display(grant.id)), "agent connected"
+        );
+        AcceptedCall {
+            agent_id: agent.agent_id,
+            tunnel,
+            stream,
+            retired,
+        }
+    }
+
+    /// Ends what waits for an agent that has started anew: its endpoint connections are gone.
+    fn end_forsaken(&self, identity: &[u8]) {
+        let tunnels: Vec<_> = {
+            let agents = self.agents();
+            let links = agents.sessions.links_of(identity);
+            links
+                .iter()
+                .filter_map(|link| agents.tunnels.get(link).cloned())
+                .collect()
+        };
+        let now = self.runtime.now();
+        for tunnel in tunnels {
+            tunnel.with(|link| {
+                if link.is_suspended() {
+                    link.handle_ended(now, CloseReason::TunnelLost);
+                }
+            });
+        }
+    }
+
+    /// `None` where there is no room for another session, or no randomness for its token.
+    fn new_session(&self) -> Option<SessionGrant> {
+        if !self.agents().sessions.has_room() {
+            return None;
+        }
+        Some(SessionGrant {
+            id: SessionId::new(random()?),
+            token: SessionToken::new(random()?),
+            timeout: self.config.link.session.timeout,
+        })
+    }
+
+    /// Goes on with the first of the offered sessions that is the agent's own.
+    fn resume(
+        &self,
+        offers: &[ResumeOffer],
+        peer: PeerAddr,
+        agent_id: &str,
+        identity: &[u8],
+    ) -> Option<(Arc<Tunnel<Link>>, ResumeAnswer, SessionGrant)> {
+        if self.config.disable_extensions {
+            return None;
+        }
+        let refused = |offer: &ResumeOffer, reason: ResumeRefused| {
+            self.metrics.resume_refused(reason);
+            if reason == ResumeRefused::Unknown {
+                // What every other replica says, too.
+                tracing::info!(%peer, agent_id, session = %offer.id, "tunnel not resumed: {reason}");
+            } else {
+                tracing::warn!(%peer, agent_id, session = %offer.id, "tunnel not resumed: {reason}");
+            }
+        };
+        for offer in offers {
+            let tunnel = {
+                let agents = self.agents();
+                match agents.sessions.check(offer, identity) {
+                    Ok(link) => agents.tunnels.get(&link).cloned(),
+                    Err(reason) => {
+                        drop(agents);
+                        refused(offer, reason);
+                        continue;
+                    }
+                }
+            };
+            let (Some(tunnel), Some(token)) = (tunnel, random()) else {
+                refused(offer, ResumeRefused::Unknown);
+                continue;
+            };
+            let now = self.runtime.now();
+            match tunnel.replace_transport(|link| link.handle_resumed(now, offer.received)) {
+                Err(error) => {
+                    tracing::debug!(%peer, agent_id, %error, "offer to resume");
+                    refused(offer, ResumeRefused::WrongCount);
+                }
+                Ok(received) => {
+                    let fresh = SessionToken::new(token);
+                    let token = self.agents().sessions.renew(offer, fresh);
+                    self.metrics.resumed();
+                    let id = offer.id;
+                    let timeout = self.config.link.session.timeout;
+                    let grant = SessionGrant { id, token, timeout };
+                    return Some((tunnel, ResumeAnswer { id, received }, grant));
+                }
+            }
+        }
+        None
+    }
+}
