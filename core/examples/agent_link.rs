@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use dialback_core::agent::{EndpointOutput, Link, LinkConfig, LinkEvent};
-use dialback_core::wire::{Decoded, Frame, FrameDecoder, decode};
-use dialback_core::{MuxConfig, Negotiated, StreamId};
+use dialback_core::wire::{Decoded, Extensions, Frame, FrameDecoder, decode};
+use dialback_core::{Negotiated, StreamId};
 
 /// Larger packets than this one come from no server of ours.
 const MAX_PACKET_BYTES: usize = 1 << 20;
@@ -33,10 +33,9 @@ fn main() -> io::Result<()> {
 /// Dials what the server behind `tunnel` asks for, until the tunnel ends.
 /// Errors are the tunnel's.
 pub(crate) fn serve(tunnel: TcpStream) -> io::Result<()> {
-    let mux = MuxConfig::default();
-    // Agreed beforehand here; over gRPC it is negotiated in metadata.
-    let peer_window_bytes = Some(mux.receive_window_bytes);
-    let link = Link::new(LinkConfig { mux }, Negotiated { peer_window_bytes });
+    // Over gRPC each side states this in metadata; both count on it here. The window is the default one.
+    let agreed = Extensions::parse(["flow-control/1;window=262144"]);
+    let link = Link::new(LinkConfig::default(), Negotiated::new(agreed, agreed));
     let agent = Arc::new(Agent {
         state: Mutex::new(State { link, up: true }),
         changed: Condvar::new(),
@@ -159,8 +158,11 @@ impl Agent {
             while let EndpointOutput::Write(data) =
                 self.until(|state, now| state.link.poll_endpoint(now, id))
             {
-                if (&socket).write_all(&data).is_err() {
-                    self.input(|state, _| state.link.handle_endpoint_write_failed(id));
+                if let Err(error) = (&socket).write_all(&data) {
+                    let words = error.to_string();
+                    self.input(|state, now| {
+                        state.link.handle_endpoint_write_failed(now, id, words);
+                    });
                 }
             }
             // For an abort a reset would be better, which std can't send.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use dialback_core::server::{Link, LinkConfig, StreamOutput};
-use dialback_core::wire::{Decoded, Frame, FrameDecoder, decode};
+use dialback_core::wire::{Decoded, Extensions, Frame, FrameDecoder, decode};
 use dialback_core::{CloseReason, Negotiated, StreamId};
 
 /// Larger packets than this one come from no agent of ours.
@@ -39,10 +39,9 @@ pub(crate) fn serve(
     frontends: TcpListener,
     destination: String,
 ) -> io::Result<()> {
-    let config = LinkConfig::default();
-    // Agreed beforehand here; over gRPC it is negotiated in metadata.
-    let peer_window_bytes = Some(config.mux.receive_window_bytes);
-    let link = Link::new(config, Negotiated { peer_window_bytes }, 1);
+    // Over gRPC each side states this in metadata; both count on it here. The window is the default one.
+    let agreed = Extensions::parse(["flow-control/1;window=262144"]);
+    let link = Link::new(LinkConfig::default(), Negotiated::new(agreed, agreed), 1);
     let server = Arc::new(Server {
         state: Mutex::new(State { link, up: true }),
         changed: Condvar::new(),
@@ -161,7 +160,8 @@ impl Server {
             scope.spawn(|| self.read_frontend(id, socket, &ended));
             loop {
                 match self.until(|state, now| state.link.poll_stream(now, id)) {
-                    StreamOutput::Dialled(_) => {}
+                    // Half-close was not agreed on.
+                    StreamOutput::Dialled(_) | StreamOutput::EndOfData => {}
                     StreamOutput::Data(data) => {
                         if (&mut &*socket).write_all(&data).is_err() {
                             let lost = CloseReason::FrontendLost;
