@@ -204,6 +204,33 @@ fn everything_before_either_end_is_delivered() {
     }
 }
 
+/// Between our own halves; through a Konnectivity peer the whole connection would end.
+#[test]
+fn an_endpoint_answers_after_the_end_of_what_it_is_sent() {
+    for mode in MODES {
+        run(async |_| {
+            let pair = pair(mode).await;
+            let dialer = dialer(&towards(mode, Way::Unix, &pair));
+            let last_word = Endpoint::start(|mut socket| async move {
+                let mut question = Vec::new();
+                let _ = socket.read_to_end(&mut question).await;
+                let _ = socket.write_all(&question).await;
+            })
+            .await;
+            let mut stream = dialer.dial(&last_word.address.to_string()).await.unwrap();
+            stream.write_all(&pattern(1 << 20)).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let mut got = Vec::new();
+            within("an answer", stream.read_to_end(&mut got))
+                .await
+                .unwrap();
+            assert!(got == pattern(1 << 20), "{} bytes", got.len());
+            drop((stream, dialer));
+            pair.end().await;
+        });
+    }
+}
+
 #[test]
 fn failed_dials_say_whose_fault_it_was() {
     for mode in MODES {

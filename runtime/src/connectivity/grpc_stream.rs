@@ -12,13 +12,14 @@ use dialback_core::DialId;
 use dialback_core::client::{
     ConnectionError, ReadOutput, Tunnel, TunnelConfig, TunnelEvent, TunnelLoss,
 };
-use dialback_core::wire::{Code, Decoded, Frame, Status, decode};
-use http::HeaderMap;
+use dialback_core::wire::{Code, Decoded, EXTENSIONS, Extensions, Frame, Status, decode};
+use http::{HeaderMap, HeaderValue};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::error::DialError;
 use super::links::Slot;
 use crate::grpc::{MessageStream, MethodName};
+use crate::metadata::header_values;
 use crate::metrics::{ClientConnectionGauge, ClientMetrics, Segment};
 use crate::runtime::Runtime;
 use crate::timer::Timer;
@@ -56,9 +57,19 @@ impl<R: Runtime> GrpcStream<R> {
             .map_err(|error| Status::new(Code::InvalidArgument, error.to_string()))?;
         let mut caller = slot.caller();
         caller.ready().await?;
-        let messages = caller.call(&MethodName::PROXY, HeaderMap::new(), None)?;
+        let offer = Extensions {
+            half_close: true,
+            ..Extensions::NONE
+        };
+        let mut metadata = HeaderMap::new();
+        // It is always one; without it there is plain Konnectivity.
+        if let Ok(offer) = HeaderValue::from_str(&offer.to_string()) {
+            metadata.insert(EXTENSIONS, offer);
+        }
+        let messages = caller.call(&MethodName::PROXY, metadata, None)?;
         let stream = Some(Box::new(ProxyStream {
             messages,
+            answered: false,
             tunnel,
             timer: Timer::new(runtime.clone()),
             runtime: runtime.clone(),
@@ -111,6 +122,8 @@ impl<R: Runtime> Drop for GrpcStream<R> {
 #[derive(Debug)]
 struct ProxyStream<R: Runtime> {
     messages: MessageStream,
+    /// The server's response headers have come.
+    answered: bool,
     tunnel: Tunnel,
     timer: Timer<R>,
     runtime: R,
@@ -140,7 +153,7 @@ impl<R: Runtime> ProxyStream<R> {
     /// broke while the dial was pending.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Status>> {
         self.timer.set(self.tunnel.poll_timeout());
-        let received = match self.messages.poll_recv(cx) {
+        let received = match self.poll_message(cx) {
             Poll::Ready(received) => received,
             Poll::Pending => {
                 let now = ready!(self.timer.poll(cx));
@@ -172,6 +185,23 @@ impl<R: Runtime> ProxyStream<R> {
         }
         self.send_rest();
         Poll::Ready(broken)
+    }
+
+    /// The next message, after the headers with what the server can do beyond Konnectivity.
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+        if !self.answered {
+            let headers = ready!(self.messages.poll_response_headers(cx));
+            self.answered = true;
+            match headers {
+                Ok(headers) => {
+                    if Extensions::parse(header_values(&headers, EXTENSIONS)).half_close {
+                        self.tunnel.allow_half_close();
+                    }
+                }
+                Err(status) => return Poll::Ready(Some(Err(status))),
+            }
+        }
+        self.messages.poll_recv(cx)
     }
 
     /// Sends replies; a stream that is broken shows when it is read.
@@ -263,7 +293,7 @@ impl<R: Runtime> AsyncWrite for GrpcStream<R> {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut().stream();
-        stream.tunnel.close(stream.runtime.now());
+        stream.tunnel.end_writing(stream.runtime.now());
         stream.send_rest();
         Poll::Ready(Ok(()))
     }

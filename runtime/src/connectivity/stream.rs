@@ -14,9 +14,8 @@ use crate::runtime::Runtime;
 
 /// A connection to an endpoint; dropping it closes it, on the far side too.
 ///
-/// `poll_shutdown` ends the sending direction. Over TCP and HTTP-CONNECT that is all it does on this side; a
-/// Konnectivity peer on the way that knows no half-close ends the whole connection then, and what the endpoint
-/// had sent before can still be read.
+/// `poll_shutdown` ends the sending direction, and reading goes on. Where a Konnectivity peer on the way knows no
+/// half-close, the whole connection ends with it, and only what the endpoint had sent before can still be read.
 #[derive(Debug)]
 pub struct DialbackStream<R: Runtime> {
     way: Way<R>,
