@@ -93,8 +93,7 @@ fn through(pair: &Pair, front: Front) -> Vec<String> {
     flags
 }
 
-/// Runs a tool to its end. Its input stays open: to a server that knows no half-close, the end of the input is
-/// that of the connection.
+/// Runs a tool to its end.
 fn run(tool: &str, flags: &[String], arguments: &[&str], input: &[u8]) -> Output {
     let mut process = Command::new(DIALBACK)
         .arg(tool)
@@ -105,12 +104,9 @@ fn run(tool: &str, flags: &[String], arguments: &[&str], input: &[u8]) -> Output
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut stdin = process.stdin.take().unwrap();
     // It may be gone already, when it refuses its flags.
-    let _ = stdin.write_all(input);
-    let output = process.wait_with_output().unwrap();
-    drop(stdin);
-    output
+    let _ = process.stdin.take().unwrap().write_all(input);
+    process.wait_with_output().unwrap()
 }
 
 fn told(output: &Output) -> String {
@@ -183,9 +179,10 @@ fn dial_connects_its_input_and_output() {
     ] {
         let pair = Pair::start(front, &[]);
         let flags = through(&pair, front);
-        let output = run("dial", &flags, &[&line().to_string()], b"hello\n");
+        // The echo ends when its input does.
+        let output = run("dial", &flags, &[&echo().to_string()], b"hello\n");
         assert_eq!(told(&output), "");
-        assert_eq!(output.stdout, b"you said hello\n");
+        assert_eq!(output.stdout, b"hello\n");
         assert_eq!(output.status.code(), Some(0));
         pair.finish();
     }
