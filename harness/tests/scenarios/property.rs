@@ -37,18 +37,10 @@ fn seeds() -> Range<u64> {
     range.unwrap_or_else(|| panic!("{SEEDS_VARIABLE} is {words:?}, not a range such as 0..1000000"))
 }
 
-/// The input of a seed; the generator is SplitMix64 (Steele, Lea and Flood, 2014).
+/// The input of a seed.
 fn input(seed: u64, longest: usize) -> Vec<u8> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    };
     // Seeds that follow each other would else give shifted copies of one sequence.
-    state = next();
+    let mut state = mixed(seed);
     let mut next = || {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -88,4 +80,12 @@ fn shrink(check: fn(&[u8]), mut bytes: Vec<u8>) -> Vec<u8> {
     }
     let _ = std::panic::take_hook();
     bytes
+}
+
+/// The first number that SplitMix64 draws from a seed (Steele, Lea and Flood, 2014).
+fn mixed(seed: u64) -> u64 {
+    let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
 }
