@@ -143,8 +143,8 @@ impl Sessions {
         entry.token
     }
 
-    /// The links whose sessions are `identity`'s. An agent that comes without offering one of those that wait has
-    /// started anew, and will never offer it.
+    /// The links whose sessions are `identity`'s. An agent that comes and says that it holds no session has
+    /// started anew, and will never offer them.
     pub fn links_of(&self, identity: &[u8]) -> Vec<LinkId> {
         let theirs = self.by_id.values();
         theirs

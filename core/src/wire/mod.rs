@@ -30,7 +30,7 @@ pub use metadata::{
 pub use packet::{Packet, PacketKind};
 pub use query::QueryError;
 pub use session::{
-    MAX_RESUME_OFFERS, RESUME, ResumeAnswer, ResumeOffer, SESSION, SessionGrant, SessionId,
-    SessionToken,
+    MAX_RESUME_OFFERS, NO_SESSION, RESUME, ResumeAnswer, ResumeOffer, SESSION, SessionGrant,
+    SessionId, SessionToken,
 };
 pub use status::{Code, Status, decode_message, encode_message};

@@ -14,6 +14,9 @@ pub const SESSION: &str = "dialback-session";
 /// session that it would resume; and of the response of a server that does, `id=…;received=…`.
 pub const RESUME: &str = "dialback-resume";
 
+/// The value of [`RESUME`] in a request of an agent that holds no session: what a server keeps for it is in vain.
+pub const NO_SESSION: &str = "none";
+
 /// Offers of one request that a server looks at.
 pub const MAX_RESUME_OFFERS: usize = 8;
 

@@ -8,9 +8,9 @@ use std::task::Poll;
 
 use dialback_core::agent::fleet::ServerHello;
 use dialback_core::wire::{
-    AGENT_ID, AGENT_IDENTIFIERS, AUTHORIZATION, EXTENSIONS, Extensions, RESUME, ResumeAnswer,
-    ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION, ServerMetadata, ServerMetadataError,
-    SessionGrant, Status,
+    AGENT_ID, AGENT_IDENTIFIERS, AUTHORIZATION, EXTENSIONS, Extensions, NO_SESSION, RESUME,
+    ResumeAnswer, ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION, ServerMetadata,
+    ServerMetadataError, SessionGrant, Status,
 };
 use dialback_core::{LinkId, Negotiated};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -187,6 +187,9 @@ impl<R: Runtime> Agent<R> {
         let extensions = self.extensions();
         if !extensions.is_empty() {
             put(&mut metadata, EXTENSIONS, &extensions.to_string())?;
+        }
+        if extensions.resume && !self.holds_sessions() {
+            put(&mut metadata, RESUME, NO_SESSION)?;
         }
         for (_, offer) in offers {
             append_secret(&mut metadata, RESUME, &offer.to_string());

@@ -203,8 +203,9 @@ impl<R: Runtime> ServedLink<R> {
         if let Poll::Ready(end) = self.driver.poll(cx) {
             return Poll::Ready(end);
         }
-        let _ = self.connection.poll_closed(cx);
-        if !self.leaving && self.caller.going_away().is_some() {
+        let closed = self.connection.poll_closed(cx).is_ready();
+        // A connection that broke takes no new calls either, but nobody said goodbye.
+        if !closed && !self.leaving && self.caller.going_away().is_some() {
             let link = self.driver.tunnel().id();
             // A full queue is tried again at the next turn, which the end of the stream brings at the latest.
             self.leaving = self.reports.try_send(Report::GoingAway(link)).is_ok();

@@ -161,6 +161,11 @@ impl<R: Runtime> Agent<R> {
             .collect()
     }
 
+    /// Whether there is a session that is, or may be, offered some time.
+    fn holds_sessions(&self) -> bool {
+        self.links().values().any(|held| held.session.is_some())
+    }
+
     fn tunnels(&self) -> Vec<Arc<Tunnel<Link>>> {
         let links = self.links();
         links

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use dialback_core::server::{Link, ResumeRefused};
 use dialback_core::wire::{
-    AGENT_ID, AGENT_IDENTIFIERS, AgentMetadata, EXTENSIONS, Extensions, RESUME, ResumeAnswer,
-    ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION, SessionGrant, SessionId, SessionToken,
+    AGENT_ID, AGENT_IDENTIFIERS, AgentMetadata, EXTENSIONS, Extensions, NO_SESSION, RESUME,
+    ResumeAnswer, ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION, SessionGrant, SessionId,
+    SessionToken,
 };
 use dialback_core::{CloseReason, Negotiated};
 use http::HeaderMap;
@@ -87,7 +88,9 @@ impl<R: Runtime> Server<R> {
                 retired: Arc::default(),
             });
         }
-        if offers.is_empty() && !anonymous {
+        let started_anew =
+            header_values(metadata, RESUME).any(|value| value == NO_SESSION.as_bytes());
+        if started_anew && !anonymous {
             self.end_forsaken(identity);
         }
         let offer = Extensions::parse(header_values(metadata, EXTENSIONS));

@@ -191,6 +191,7 @@ impl Fleet {
         self.backoff.reset();
         let known = self.links.get_mut(&link).map(|server_link| {
             server_link.suspended = false;
+            server_link.leaving = false;
             server_link.since = now;
         });
         if known.is_some() {
