@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod any_sequence;
+mod resume;
 
 use super::*;
 
