@@ -285,3 +285,29 @@ quickcheck! {
         by_host.link_count() == 0 && by_host.ready_backends(Strategy::DestHost) == 0
     }
 }
+
+#[test]
+fn a_suspended_link_serves_only_what_no_other_can() {
+    for strategies in ["default", "destHost", "defaultRoute"] {
+        let mut router = router(strategies);
+        let identifiers = "host=x&default-route=true";
+        let agents = [("a", identifiers), ("b", identifiers), ("c", identifiers)];
+        connect(&mut router, &agents);
+        router.agent_suspended(LinkId(0));
+        router.agent_draining(LinkId(1));
+        assert_eq!(routes(&router, "x:1", 3), [2; 3], "{strategies}");
+        router.agent_suspended(LinkId(2));
+        assert_eq!(routes(&router, "x:1", 3), [1; 3], "{strategies}");
+        router.agent_disconnected(LinkId(1));
+        let waiting: BTreeSet<_> = routes(&router, "x:1", 4).into_iter().collect();
+        assert!(waiting.is_subset(&BTreeSet::from([0, 2])), "{strategies}");
+        router.agent_resumed(LinkId(2));
+        assert_eq!(routes(&router, "x:1", 3), [2; 3], "{strategies}");
+        // Draining outlasts a resumption.
+        router.agent_draining(LinkId(2));
+        router.agent_suspended(LinkId(2));
+        router.agent_resumed(LinkId(0));
+        router.agent_resumed(LinkId(2));
+        assert_eq!(routes(&router, "x:1", 3), [0; 3], "{strategies}");
+    }
+}
