@@ -74,6 +74,8 @@ pub(crate) struct Session {
     untold: u64,
     acknowledge_at: Option<Instant>,
     acknowledge_now: bool,
+    /// The packet that left last was an `ACK`.
+    acknowledged_last: bool,
     probe_now: bool,
     /// The last packet from the peer on this transport.
     heard: Option<Instant>,
@@ -119,6 +121,7 @@ impl Session {
             untold: 0,
             acknowledge_at: None,
             acknowledge_now: false,
+            acknowledged_last: false,
             probe_now: false,
             heard: None,
             waiting_since: None,
@@ -213,11 +216,17 @@ impl Session {
     // ---- towards the transport ----
 
     /// The next packet of the session's own, or the next to be sent again.
-    pub(crate) fn next(&mut self, now: Instant) -> Option<Packet> {
+    ///
+    /// Where `others` wait behind it, an `ACK` leaves them every second place at least: a transport that takes
+    /// packets no faster than they become due would carry nothing else.
+    pub(crate) fn next(&mut self, now: Instant, others: bool) -> Option<Packet> {
         if !self.is_up() {
             return None;
         }
-        if std::mem::take(&mut self.acknowledge_now) {
+        let others = others || self.replayed < self.retained.len();
+        if self.acknowledge_now && !(self.acknowledged_last && others) {
+            self.acknowledge_now = false;
+            self.acknowledged_last = true;
             self.acknowledge_at = None;
             self.untold = 0;
             self.untold_cost = 0;
@@ -229,6 +238,7 @@ impl Session {
             retained.sent_at = now;
             let packet = retained.packet.clone();
             self.replayed += 1;
+            self.acknowledged_last = false;
             self.await_acknowledgement(now);
             return Some(packet);
         }
@@ -267,6 +277,7 @@ impl Session {
         if !self.resumable {
             return;
         }
+        self.acknowledged_last = false;
         let cost = cost(packet);
         self.retained_cost += cost;
         self.memory.grow(cost);
@@ -337,6 +348,7 @@ impl Session {
     fn leave_transport(&mut self) {
         self.acknowledge_at = None;
         self.acknowledge_now = false;
+        self.acknowledged_last = false;
         self.probe_now = false;
         self.heard = None;
         self.waiting_since = None;

@@ -45,9 +45,9 @@ fn data(number: usize, bytes: usize) -> Packet {
 fn own(session: &mut Session, now: Instant) -> Vec<Packet> {
     let mut packets = Vec::new();
     while session.has_next() {
-        packets.extend(session.next(now));
+        packets.extend(session.next(now, false));
     }
-    assert_eq!(session.next(now), None);
+    assert_eq!(session.next(now, false), None);
     packets
 }
 
@@ -142,6 +142,20 @@ fn what_was_not_sent_again_yet_cannot_be_acknowledged() {
     assert!(session.take(now, &ack(1)).is_err());
 }
 
+#[test]
+fn acknowledgements_leave_every_second_place_to_what_waits() {
+    let (mut session, now) = (session(), epoch());
+    take(&mut session, now, 5);
+    assert_eq!(session.next(now, true), Some(ack(5)));
+    take(&mut session, now, 5);
+    assert!(session.has_next());
+    assert_eq!(session.next(now, true), None, "the others' turn");
+    send(&mut session, now, 0..1);
+    assert_eq!(session.next(now, true), Some(ack(10)));
+    take(&mut session, now, 5);
+    assert_eq!(session.next(now, false), Some(ack(15)), "nobody waits");
+}
+
 // ---- retention ----
 
 #[test]
@@ -232,8 +246,8 @@ fn a_second_resumption_replaces_the_first() {
     send(&mut session, now, 0..5);
     // The peer is on a new transport before this side noticed anything.
     assert_eq!(session.resume(now, 2), Ok(()));
-    assert_eq!(session.next(now), Some(ack(0)));
-    assert_eq!(session.next(now), Some(data(2, 10)));
+    assert_eq!(session.next(now, false), Some(ack(0)));
+    assert_eq!(session.next(now, false), Some(data(2, 10)));
     assert_eq!(session.resume(now, 2), Ok(()));
     assert_eq!(own(&mut session, now).len(), 4);
 }
@@ -272,7 +286,7 @@ quickcheck! {
             }
         };
         let send = |which: usize, ends: &mut Ends, wires: &mut Wires| {
-            wires[which].extend(ends[which].next(now));
+            wires[which].extend(ends[which].next(now, false));
         };
         for (what, choice) in steps {
             let which = usize::from(what & 1);
@@ -415,7 +429,7 @@ fn a_session_without_a_transport_sends_and_asks_nothing() {
     send(&mut session, now, 0..1);
     session.suspend(now);
     assert!(!session.has_next() && !session.may_send());
-    assert_eq!(session.next(now), None);
+    assert_eq!(session.next(now, false), None);
     assert_eq!(session.handle_timeout(now + DELAY), SessionTimeout::None);
     assert!(!session.has_next());
 }

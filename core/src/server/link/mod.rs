@@ -536,13 +536,16 @@ impl Link {
 
     /// The next packet for the agent, in the order in which it must leave; call when the transport has room.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Packet> {
-        if let Some(packet) = self.session.next(now) {
+        let others = self.streams_wait();
+        if let Some(packet) = self.session.next(now, others) {
             return Some(packet);
         }
         if !self.session.may_send() {
             return None;
         }
-        let outgoing = self.mux.poll_transmit(now, self.session.may_send_data())?;
+        let Some(outgoing) = self.mux.poll_transmit(now, self.session.may_send_data()) else {
+            return self.session.next(now, false);
+        };
         self.session.sent(now, &outgoing.packet);
         if let Packet::DialRequest { dial, .. } = &outgoing.packet
             && let Some(id) = self.dials.get(dial).copied()
@@ -597,8 +600,12 @@ impl Link {
     /// Whether [`Link::poll_transmit`] has something.
     #[must_use]
     pub fn has_transmit(&self) -> bool {
-        self.session.has_next()
-            || self.session.may_send() && self.mux.has_transmit(self.session.may_send_data())
+        self.session.has_next() || self.streams_wait()
+    }
+
+    /// Whether the streams have something that may be sent.
+    fn streams_wait(&self) -> bool {
+        self.session.may_send() && self.mux.has_transmit(self.session.may_send_data())
     }
 
     /// Whether more may be read from the agent; false while a stream without credit is at its bound.
