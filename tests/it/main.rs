@@ -6,6 +6,7 @@
     reason = "what a test does not expect fails it"
 )]
 
+mod authentication;
 mod bad_input;
 mod connect;
 mod connect_answers;

@@ -10,6 +10,7 @@ use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use super::family::{Counted, Families, OnTouch};
 use super::packets::{Packets, Segment};
 use super::tunnels::{ResumesRefused, Tunnels};
+use crate::server::AgentRefused;
 use crate::tls::HandshakeFailure;
 
 const PREFIX: &str = "konnectivity_network_proxy_server_";
@@ -46,6 +47,7 @@ pub struct ServerMetrics {
     full_receive_channels: IntGaugeVec,
     dial_failure_count: IntCounterVec,
     tls_handshake_failures: IntCounterVec,
+    authentication_failures: IntCounterVec,
     packets: Packets,
     tunnels: Tunnels,
     resumes_refused: ResumesRefused,
@@ -61,6 +63,19 @@ impl ServerMetrics {
             prefix: PREFIX,
         };
         families.build_info();
+        let ours = Families {
+            registry: &registry,
+            prefix: "dialback_",
+        };
+        let authentication_failures = ours.counters(
+            "agent_authentication_failures_total",
+            "Calls of agents that were refused for their tokens, by cause.",
+            &["cause"],
+        );
+        // Each from the start, so that an alert can be written for any of them.
+        for cause in AgentRefused::LABELS {
+            authentication_failures.with_label_values(&[cause]);
+        }
         Self {
             dial_duration: families.histogram_on_touch(
                 "dial_duration_seconds",
@@ -113,11 +128,8 @@ impl ServerMetrics {
                 "Failed dials, by reason. One dial may count more than once.",
                 &["reason"],
             ),
-            tls_handshake_failures: Families {
-                registry: &registry,
-                prefix: "dialback_",
-            }
-            .counters(
+            authentication_failures,
+            tls_handshake_failures: ours.counters(
                 "tls_handshake_failures_total",
                 "TLS handshakes that peers of a listener did not complete, by cause.",
                 &["listener", "cause"],
@@ -189,16 +201,6 @@ impl ServerMetrics {
             .observe(took.as_secs_f64());
     }
 
-    /// A gRPC call began: `Proxy` or `Connect`.
-    pub fn call_started(&self, method: &str) {
-        self.grpc_connections.with_label_values(&[method]).inc();
-    }
-
-    /// A gRPC call that had begun ended.
-    pub fn call_ended(&self, method: &str) {
-        self.grpc_connections.with_label_values(&[method]).dec();
-    }
-
     /// A gRPC call is open while the returned value lives.
     pub fn call(&self, method: &str) -> Counted {
         Counted::new(self.grpc_connections.with_label_values(&[method]))
@@ -233,6 +235,13 @@ impl ServerMetrics {
     /// A stream failed: while sending a packet of this kind, or while receiving (`None`).
     pub fn packet_failed(&self, segment: Segment, code: Code, kind: Option<PacketKind>) {
         self.packets.failed(segment, code, kind);
+    }
+
+    /// An agent's call was refused for its token.
+    pub fn agent_refused(&self, refused: &AgentRefused) {
+        self.authentication_failures
+            .with_label_values(&[refused.label()])
+            .inc();
     }
 
     /// A peer did not get through the TLS handshake.
@@ -321,13 +330,12 @@ mod tests {
         let metrics = ServerMetrics::new();
         let request = metrics.http_connection();
         let call = metrics.call("Proxy");
-        metrics.call_started("Connect");
+        let connect = metrics.call("Connect");
         let open = scrape(&metrics);
         assert!(open.contains(&"http_connections 1".to_owned()));
         assert!(open.contains(&"grpc_connections{service_method=\"Proxy\"} 1".to_owned()));
         assert!(open.contains(&"grpc_connections{service_method=\"Connect\"} 1".to_owned()));
-        drop((request, call));
-        metrics.call_ended("Connect");
+        drop((request, call, connect));
         let closed = scrape(&metrics);
         assert!(closed.contains(&"http_connections 0".to_owned()));
         assert!(closed.contains(&"grpc_connections{service_method=\"Proxy\"} 0".to_owned()));

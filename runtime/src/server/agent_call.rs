@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use dialback_core::server::{Link, ResumeRefused};
 use dialback_core::wire::{
-    AGENT_ID, AGENT_IDENTIFIERS, AgentMetadata, EXTENSIONS, Extensions, NO_SESSION, RESUME,
-    ResumeAnswer, ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION, SessionGrant, SessionId,
-    SessionToken,
+    AGENT_ID, AGENT_IDENTIFIERS, AgentMetadata, AgentMetadataError, EXTENSIONS, Extensions,
+    NO_SESSION, RESUME, ResumeAnswer, ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION, SessionGrant,
+    SessionId, SessionToken,
 };
 use dialback_core::{CloseReason, Negotiated};
 use http::HeaderMap;
@@ -30,6 +30,15 @@ pub(super) struct AcceptedCall {
     pub(super) retired: Arc<Notify>,
 }
 
+/// Who the agent says it is.
+pub(super) fn agent_metadata(call: &Call) -> Result<AgentMetadata, AgentMetadataError> {
+    let metadata = call.metadata();
+    AgentMetadata::parse(
+        header_values(metadata, AGENT_ID),
+        header_values(metadata, AGENT_IDENTIFIERS),
+    )
+}
+
 impl<R: Runtime> Server<R> {
     /// What this server has beyond plain Konnectivity.
     fn extensions(&self) -> Extensions {
@@ -49,21 +58,11 @@ impl<R: Runtime> Server<R> {
     pub(super) fn accept_agent(
         self: &Arc<Self>,
         call: Call,
+        agent: AgentMetadata,
         peer: PeerAddr,
         identity: &[u8],
     ) -> Option<AcceptedCall> {
         let metadata = call.metadata();
-        let agent = match AgentMetadata::parse(
-            header_values(metadata, AGENT_ID),
-            header_values(metadata, AGENT_IDENTIFIERS),
-        ) {
-            Ok(agent) => agent,
-            Err(error) => {
-                tracing::warn!(%peer, %error, "agent refused");
-                call.reject(&error.status());
-                return None;
-            }
-        };
         let anonymous = identity.is_empty();
         // One certificate may serve several agents.
         let identity = &[identity, &[0], agent.agent_id.as_bytes()].concat();

@@ -12,11 +12,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
 use super::Server;
-use super::agent_call::AcceptedCall;
+use super::agent_call::{AcceptedCall, agent_metadata};
+use super::authentication::{AgentIdentity, AgentRefused, BearerToken};
+use super::pending_agent::{AgentCall, PendingAgent};
 use super::stop::Stage;
 use crate::grpc::{self, Call, MethodName, ServerConnection};
 use crate::listen::accept_loop;
-use crate::metrics::TlsListener;
+use crate::metrics::{Counted, TlsListener};
 use crate::net::{Listener, PeerAddr, Socket, TcpOptions};
 use crate::runtime::Runtime;
 use crate::timer::timeout_at;
@@ -77,6 +79,7 @@ impl<R: Runtime> Server<R> {
                     peer,
                     identity,
                     connection,
+                    pending: Vec::new(),
                     links: Vec::new(),
                 };
                 let stopped = tokio::select! {
@@ -102,17 +105,19 @@ const GOODBYE_TIME: Duration = Duration::from_millis(800);
 struct AgentConnection<R: Runtime, T> {
     server: Arc<Server<R>>,
     peer: PeerAddr,
-    /// What the agent authenticated as.
+    /// What the agent authenticated as by its certificate.
     identity: Vec<u8>,
     connection: ServerConnection<R, T>,
+    /// Calls whose tokens are being looked at; as many as a client may have open at most.
+    pending: Vec<PendingAgent<R>>,
     links: Vec<AgentLink<R>>,
 }
 
 /// The transport of one tunnel, by one call.
 struct AgentLink<R: Runtime> {
-    server: Arc<Server<R>>,
     peer: PeerAddr,
     agent_id: String,
+    _open: Counted,
     driver: TunnelDriver<R, Link>,
     retired: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -121,6 +126,7 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> AgentConnection<R, T> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // The connection reads first, so that the links find what came, and writes last.
         let mut ended = self.poll_connection(cx);
+        self.poll_pending(cx);
         self.links.retain_mut(|link| link.poll(cx).is_pending());
         ended = ended || self.poll_connection(cx);
         if ended {
@@ -140,41 +146,100 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> AgentConnection<R, T> {
                     tracing::info!(peer = %self.peer, %error, "connection of an agent ended");
                     return true;
                 }
-                Poll::Ready(Some(Ok(call))) => {
-                    if let Some(mut link) = self.accept(call)
-                        && link.poll(cx).is_pending()
-                    {
-                        self.links.push(link);
-                    }
-                }
+                Poll::Ready(Some(Ok(call))) => self.begin(call, cx),
             }
         }
     }
 
-    fn accept(&self, call: Call) -> Option<AgentLink<R>> {
+    /// Takes a call in, as soon as its agent is authenticated.
+    fn begin(&mut self, call: Call, cx: &mut Context<'_>) {
         let (server, peer) = (&self.server, self.peer);
         let refused = |status| tracing::warn!(%peer, %status, "call refused");
-        let call = call.route(&MethodName::CONNECT).map_err(refused).ok()?;
-        let accepted = server.accept_agent(call, peer, &self.identity)?;
-        server.metrics.call_started("Connect");
+        let Ok(call) = call.route(&MethodName::CONNECT).map_err(refused) else {
+            return;
+        };
+        let open = server.metrics.call("Connect");
+        let agent = match agent_metadata(&call) {
+            Ok(agent) => agent,
+            Err(error) => {
+                tracing::warn!(%peer, %error, "agent refused");
+                return call.reject(&error.status());
+            }
+        };
+        let call = AgentCall { call, agent, open };
+        let Some(authenticator) = &server.config.authenticator else {
+            return self.accept(call, None, cx);
+        };
+        let token = match BearerToken::from_metadata(call.call.metadata()) {
+            Ok(token) => token,
+            Err(refused) => return self.refuse(call, &refused),
+        };
+        let answer = authenticator.authenticate(&token);
+        let deadline = server.runtime.now() + server.config.handshake_timeout;
+        let pending = PendingAgent::new(&server.runtime, call, answer, deadline);
+        self.pending.push(pending);
+        self.poll_pending(cx);
+    }
+
+    /// Takes in, or refuses, calls whose tokens have been looked at.
+    fn poll_pending(&mut self, cx: &mut Context<'_>) {
+        let mut answered = Vec::new();
+        self.pending.retain_mut(|pending| {
+            let Poll::Ready(answer) = pending.poll(cx) else {
+                return true;
+            };
+            answered.extend(answer);
+            false
+        });
+        for (call, answer) in answered {
+            match answer {
+                Ok(identity) => self.accept(call, Some(&identity), cx),
+                Err(refused) => self.refuse(call, &refused),
+            }
+        }
+    }
+
+    fn refuse(&self, call: AgentCall, refused: &AgentRefused) {
+        let (peer, agent_id) = (self.peer, call.agent.agent_id);
+        tracing::warn!(%peer, agent_id, error = %refused, "agent authentication failed");
+        self.server.metrics.agent_refused(refused);
+        call.call.reject(&refused.status());
+    }
+
+    /// `token` is what the agent's token says who it is.
+    fn accept(&mut self, call: AgentCall, token: Option<&AgentIdentity>, cx: &mut Context<'_>) {
+        let AgentCall { call, agent, open } = call;
+        let mut identity = self.identity.clone();
+        if let Some(token) = token {
+            identity.push(0);
+            identity.extend_from_slice(token.as_bytes());
+        }
+        let (server, peer) = (&self.server, self.peer);
+        let Some(accepted) = server.accept_agent(call, agent, peer, &identity) else {
+            return;
+        };
         let AcceptedCall {
             agent_id,
             tunnel,
             stream,
             retired,
         } = accepted;
-        Some(AgentLink {
-            server: Arc::clone(server),
+        let mut link = AgentLink {
             peer,
             agent_id,
+            _open: open,
             driver: TunnelDriver::new(server.runtime.clone(), tunnel, stream),
             retired: Box::pin(async move { retired.notified().await }),
-        })
+        };
+        if link.poll(cx).is_pending() {
+            self.links.push(link);
+        }
     }
 
     /// Ends every tunnel in order, so that agents need not wait for what does not come back; ready when the agent
     /// has ended the connection.
     async fn end(&mut self) {
+        self.pending.clear();
         for mut link in self.links.drain(..) {
             link.driver.give_up();
             link.driver.finish(&Status::ok());
@@ -216,11 +281,5 @@ impl<R: Runtime> AgentLink<R> {
             }
         }
         Poll::Ready(())
-    }
-}
-
-impl<R: Runtime> Drop for AgentLink<R> {
-    fn drop(&mut self) {
-        self.server.metrics.call_ended("Connect");
     }
 }

@@ -1,8 +1,11 @@
 //! What an operator sets for a proxy server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dialback_core::server::{LinkConfig, ProxyStreamConfig};
+
+use super::authentication::AgentAuthenticator;
 
 /// The behaviour of a server; listeners and certificates are given apart.
 #[derive(Clone, Debug)]
@@ -29,6 +32,9 @@ pub struct ServerConfig {
     pub max_agents: usize,
     /// Whether plain Konnectivity is spoken even to agents that offer extensions. Default false.
     pub disable_extensions: bool,
+    /// Who looks at the tokens that agents show. Default none: an agent needs no token, and certificates are all that
+    /// keeps strangers away.
+    pub authenticator: Option<Arc<dyn AgentAuthenticator>>,
 }
 
 impl Default for ServerConfig {
@@ -45,6 +51,7 @@ impl Default for ServerConfig {
             max_frontends: 20_000,
             max_agents: 20_000,
             disable_extensions: false,
+            authenticator: None,
         }
     }
 }

@@ -2,10 +2,12 @@
 
 mod agent_call;
 mod agents;
+mod authentication;
 mod config;
 mod frontend;
 mod handshake;
 mod observer;
+mod pending_agent;
 mod stop;
 
 use std::collections::BTreeMap;
@@ -16,6 +18,9 @@ use dialback_core::server::{DialError, Link, Router, Sessions, Strategies};
 use dialback_core::wire::AgentMetadata;
 use dialback_core::{LinkId, StreamId};
 
+pub use authentication::{
+    AgentAuthenticator, AgentIdentity, AgentRefused, Authentication, BearerToken, RefusalReason,
+};
 pub use config::ServerConfig;
 pub use frontend::FrontendMode;
 pub use stop::Stopped;
