@@ -400,7 +400,9 @@ impl Triad {
                     | LinkEvent::Silent => {}
                     LinkEvent::Suspended => self.router.agent_suspended(link),
                     LinkEvent::Resumed => self.router.agent_resumed(link),
-                    LinkEvent::ResumptionConfirmed => self.sessions.confirm(link),
+                    LinkEvent::ResumptionConfirmed { resumption } => {
+                        self.sessions.confirm(link, resumption);
+                    }
                     LinkEvent::Broken(error) => panic!("{link}: an honest agent, but {error}"),
                     LinkEvent::Down => {
                         self.router.agent_disconnected(link);

@@ -50,7 +50,7 @@ fn failures(t: &mut Triad, link: LinkId) -> Vec<DialFailure> {
             | LinkEvent::Draining
             | LinkEvent::Suspended
             | LinkEvent::Resumed
-            | LinkEvent::ResumptionConfirmed
+            | LinkEvent::ResumptionConfirmed { .. }
             | LinkEvent::Silent
             | LinkEvent::Broken(_)
             | LinkEvent::Down

@@ -22,6 +22,8 @@ struct Entry {
     identity: Vec<u8>,
     token: SessionToken,
     previous: Option<SessionToken>,
+    /// How often the session was resumed.
+    resumptions: u64,
 }
 
 /// Why an offer to resume a session is refused; the `reason` of logs and metrics. The session, if there is one, is
@@ -101,6 +103,7 @@ impl Sessions {
             identity,
             token,
             previous: None,
+            resumptions: 0,
         };
         self.by_id.insert(id, entry);
         self.by_link.insert(link, id);
@@ -136,6 +139,7 @@ impl Sessions {
         let Some(entry) = self.by_id.get_mut(&offered.id) else {
             return fresh;
         };
+        entry.resumptions += 1;
         if entry.previous != Some(offered.token) {
             entry.previous = Some(offered.token);
             entry.token = fresh;
@@ -153,10 +157,13 @@ impl Sessions {
             .collect()
     }
 
-    /// The agent has used the new transport, hence knows the new token.
-    pub fn confirm(&mut self, link: LinkId) {
+    /// The agent has used the transport of a link's resumption, counted from one, hence knows the token that it was
+    /// told with it. When another resumption has come since, the word is late and says nothing of that one's.
+    pub fn confirm(&mut self, link: LinkId, resumption: u64) {
         let id = self.by_link.get(&link);
-        if let Some(entry) = id.and_then(|id| self.by_id.get_mut(id)) {
+        if let Some(entry) = id.and_then(|id| self.by_id.get_mut(id))
+            && entry.resumptions == resumption
+        {
             entry.previous = None;
         }
     }
@@ -226,12 +233,29 @@ mod tests {
         for byte in [1, 2] {
             assert_eq!(sessions.check(&offer(byte), b"agent a"), Ok(LINK));
         }
-        sessions.confirm(LINK);
+        sessions.confirm(LINK, 1);
         assert_eq!(
             sessions.check(&offer(1), b"agent a"),
             Err(ResumeRefused::WrongToken)
         );
         assert_eq!(sessions.check(&offer(2), b"agent a"), Ok(LINK));
+    }
+
+    #[test]
+    fn a_late_confirmation_leaves_the_token_that_may_still_be_offered() {
+        let mut sessions = begun();
+        let _ = sessions.renew(&offer(1), token(2));
+        // The answer with token 3 may be lost on its way.
+        let _ = sessions.renew(&offer(2), token(3));
+        sessions.confirm(LINK, 1);
+        for byte in [2, 3] {
+            assert_eq!(sessions.check(&offer(byte), b"agent a"), Ok(LINK));
+        }
+        sessions.confirm(LINK, 2);
+        assert_eq!(
+            sessions.check(&offer(2), b"agent a"),
+            Err(ResumeRefused::WrongToken)
+        );
     }
 
     /// Whether the first answer was lost, or the second offer is a late copy of the first: the agent comes back.

@@ -22,7 +22,8 @@ pub struct SessionConfig {
     /// How long a peer may be quiet before it is asked for an answer. Default 15 s.
     pub idle_probe: Duration,
     /// How long the peer may leave something unacknowledged, and say nothing else, before the transport counts as
-    /// dead. Default 15 s; doubled, three times at most, after each resumption that led to no acknowledgement.
+    /// dead. Default 10 s, so that with `idle_probe` a loss is noticed before the other side's `timeout` has passed;
+    /// doubled, three times at most, after each resumption that led to no acknowledgement.
     pub silence_timeout: Duration,
 }
 
@@ -35,7 +36,7 @@ impl Default for SessionConfig {
             acknowledge_packets: 256,
             acknowledge_delay: Duration::from_millis(100),
             idle_probe: Duration::from_secs(15),
-            silence_timeout: Duration::from_secs(15),
+            silence_timeout: Duration::from_secs(10),
         }
     }
 }

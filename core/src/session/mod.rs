@@ -85,6 +85,8 @@ pub(crate) struct Session {
     check_at: Option<Instant>,
     /// Resumptions since the peer last acknowledged anything.
     fruitless: u32,
+    /// How often the session went on over another transport.
+    resumptions: u64,
     /// The peer has not yet spoken since the last resumption.
     unconfirmed: bool,
     memory: LinkMemory,
@@ -127,6 +129,7 @@ impl Session {
             waiting_since: None,
             check_at: None,
             fruitless: 0,
+            resumptions: 0,
             unconfirmed: false,
             memory: LinkMemory::new(memory),
         }
@@ -180,9 +183,11 @@ impl Session {
         Ok(true)
     }
 
-    /// The first packet since a resumption has come, so the peer knows of it; told once.
-    pub(crate) fn take_confirmation(&mut self) -> bool {
-        self.heard.is_some() && std::mem::take(&mut self.unconfirmed)
+    /// The first packet since a resumption has come, so the peer knows of it: which resumption that is, counted
+    /// from one. Told once.
+    pub(crate) fn take_confirmation(&mut self) -> Option<u64> {
+        let confirmed = self.heard.is_some() && std::mem::take(&mut self.unconfirmed);
+        confirmed.then_some(self.resumptions)
     }
 
     fn acknowledge(&mut self, now: Instant, received: u64, sent: u64) -> Result<(), SessionError> {
@@ -332,6 +337,7 @@ impl Session {
         self.replayed = 0;
         // The peer learns by it that this transport is in use.
         self.acknowledge_now = true;
+        self.resumptions += 1;
         self.unconfirmed = true;
         self.heard_at_first(now);
         Ok(())

@@ -394,7 +394,7 @@ impl Run {
                 | LinkEvent::Draining
                 | LinkEvent::Suspended
                 | LinkEvent::Resumed
-                | LinkEvent::ResumptionConfirmed
+                | LinkEvent::ResumptionConfirmed { .. }
                 | LinkEvent::Silent
                 | LinkEvent::Broken(_)
                 | LinkEvent::Down

@@ -205,7 +205,7 @@ fn d37_a_connection_lives_from_its_answer_to_its_end() {
         | LinkEvent::Draining
         | LinkEvent::Suspended
         | LinkEvent::Resumed
-        | LinkEvent::ResumptionConfirmed
+        | LinkEvent::ResumptionConfirmed { .. }
         | LinkEvent::Silent
         | LinkEvent::Broken(_)
         | LinkEvent::Down

@@ -8,7 +8,7 @@ use dialback_core::wire::{
     NO_SESSION, RESUME, ResumeAnswer, ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION, SessionGrant,
     SessionId, SessionToken,
 };
-use dialback_core::{CloseReason, Negotiated};
+use dialback_core::{CloseReason, Negotiated, SessionError};
 use http::HeaderMap;
 use tokio::sync::Notify;
 
@@ -228,7 +228,12 @@ impl<R: Runtime> Server<R> {
             match tunnel.replace_transport(|link| link.handle_resumed(now, offer.received)) {
                 Err(error) => {
                     tracing::debug!(%peer, agent_id, %error, "offer to resume");
-                    refused(offer, ResumeRefused::WrongCount);
+                    let reason = match error {
+                        SessionError::Count { .. } => ResumeRefused::WrongCount,
+                        // It ended since it was looked up.
+                        SessionError::Ended => ResumeRefused::Unknown,
+                    };
+                    refused(offer, reason);
                 }
                 Ok(received) => {
                     let fresh = SessionToken::new(token);

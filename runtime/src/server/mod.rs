@@ -162,8 +162,8 @@ impl<R: Runtime> Server<R> {
         self.agents().router.agent_resumed(link);
     }
 
-    fn resumption_confirmed(&self, link: LinkId) {
-        self.agents().sessions.confirm(link);
+    fn resumption_confirmed(&self, link: LinkId, resumption: u64) {
+        self.agents().sessions.confirm(link, resumption);
     }
 
     fn report_backends(&self, agents: &Agents) {

@@ -80,8 +80,8 @@ impl<R: Runtime> Observer<Link> for LinkObserver<R> {
                 self.server(|server| server.suspended(link));
             }
             LinkEvent::Resumed => self.server(|server| server.resumed(link)),
-            LinkEvent::ResumptionConfirmed => {
-                self.server(|server| server.resumption_confirmed(link));
+            LinkEvent::ResumptionConfirmed { resumption } => {
+                self.server(|server| server.resumption_confirmed(link, resumption));
             }
             // Told of with the end of its transport.
             LinkEvent::Silent => {}

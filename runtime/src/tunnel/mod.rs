@@ -7,8 +7,10 @@ mod driver;
 mod machine;
 mod pump;
 mod read_buffer;
+#[cfg(test)]
+mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
@@ -24,7 +26,7 @@ pub(crate) use read_buffer::poll_read;
 
 /// What happens with a machine's events: metrics, logs, dials.
 pub(crate) trait Observer<M: Machine>: fmt::Debug + Send + Sync + 'static {
-    /// Called outside the lock.
+    /// Called outside the lock, for one event at a time in the order in which the machine told them.
     fn observe(&self, tunnel: &Arc<Tunnel<M>>, event: M::Event);
 
     /// A packet came from the peer.
@@ -47,12 +49,16 @@ pub(crate) struct Tunnel<M: Machine> {
     observer: Box<dyn Observer<M>>,
 }
 
-struct Inner<M> {
+struct Inner<M: Machine> {
     machine: M,
     /// Which transport the machine is on, counted from 0; what comes of an earlier one does not reach it.
     transport: u64,
     driver: Option<Parked>,
     streams: HashMap<StreamId, Waker>,
+    /// Told by the machine, not yet observed.
+    events: VecDeque<M::Event>,
+    /// Somebody observes events, and takes those that come meanwhile: two at it would mix their order up.
+    observing: bool,
 }
 
 /// The driver while it waits.
@@ -77,10 +83,11 @@ impl<M: Machine> fmt::Debug for Tunnel<M> {
     }
 }
 
-/// Wakers and events that one input produced, delivered after the lock is released.
-struct Aftermath<E> {
+/// What one input leads to, done after the lock is released.
+struct Aftermath {
     wakers: Vec<Waker>,
-    events: Vec<E>,
+    /// There are events, and nobody else is at them.
+    observe: bool,
 }
 
 impl<M: Machine> Tunnel<M> {
@@ -90,6 +97,8 @@ impl<M: Machine> Tunnel<M> {
             transport: 0,
             driver: None,
             streams: HashMap::new(),
+            events: VecDeque::new(),
+            observing: false,
         };
         Arc::new(Self {
             id,
@@ -225,12 +234,17 @@ impl<M: Machine> Tunnel<M> {
         })
     }
 
-    fn deliver(self: &Arc<Self>, aftermath: Aftermath<M::Event>) {
+    fn deliver(self: &Arc<Self>, aftermath: Aftermath) {
         for waker in aftermath.wakers {
             waker.wake();
         }
-        for event in aftermath.events {
-            self.observer.observe(self, event);
+        if aftermath.observe {
+            loop {
+                let Some(event) = self.lock().next_event() else {
+                    break;
+                };
+                self.observer.observe(self, event);
+            }
         }
     }
 }
@@ -259,7 +273,7 @@ impl<M: Machine> Inner<M> {
         true
     }
 
-    fn drain(&mut self) -> Aftermath<M::Event> {
+    fn drain(&mut self) -> Aftermath {
         let mut wakers = Vec::new();
         while let Some(stream) = self.machine.poll_wake() {
             wakers.extend(self.streams.get(&stream).cloned());
@@ -271,10 +285,18 @@ impl<M: Machine> Inner<M> {
         {
             wakers.extend(self.driver.take().map(|parked| parked.waker));
         }
-        let mut events = Vec::new();
         while let Some(event) = self.machine.poll_event() {
-            events.push(event);
+            self.events.push_back(event);
         }
-        Aftermath { wakers, events }
+        let observe = !self.events.is_empty() && !self.observing;
+        self.observing |= observe;
+        Aftermath { wakers, observe }
+    }
+
+    /// For who observes: the next event, or `None` and somebody else's turn.
+    fn next_event(&mut self) -> Option<M::Event> {
+        let event = self.events.pop_front();
+        self.observing = event.is_some();
+        event
     }
 }

@@ -43,7 +43,10 @@ pub enum LinkEvent {
     /// Another transport carries the streams on.
     Resumed,
     /// The agent has used the new transport: it knows what it was told with the resumption.
-    ResumptionConfirmed,
+    ResumptionConfirmed {
+        /// Which resumption that was, counted from one; for [`Sessions::confirm`](crate::server::Sessions::confirm).
+        resumption: u64,
+    },
     /// The agent takes or answers nothing: the link has left its transport, which is to be ended.
     Silent,
     /// The agent breaks the rules of the session, which is over: end the transport.

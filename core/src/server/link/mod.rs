@@ -81,8 +81,9 @@ impl Link {
                 return self.end_all(now, CloseReason::TunnelLost);
             }
         };
-        if self.session.take_confirmation() {
-            self.events.push_back(LinkEvent::ResumptionConfirmed);
+        if let Some(resumption) = self.session.take_confirmation() {
+            self.events
+                .push_back(LinkEvent::ResumptionConfirmed { resumption });
         }
         if !for_streams {
             return;

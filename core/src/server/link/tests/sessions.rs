@@ -64,7 +64,10 @@ fn the_agents_first_word_confirms_a_resumption_once() {
         t.link.handle_resumed(t.now, 1).unwrap();
         assert_eq!(t.events(), [LinkEvent::Resumed]);
         t.packet(word);
-        assert_eq!(t.events()[0], LinkEvent::ResumptionConfirmed);
+        assert_eq!(
+            t.events()[0],
+            LinkEvent::ResumptionConfirmed { resumption: 1 }
+        );
         t.packet(ack(1));
         assert_eq!(t.events(), []);
     }
@@ -256,7 +259,7 @@ fn a_silent_agent_loses_its_transport_and_not_its_streams() {
     let mut t = fixture();
     t.link.handle_established(t.now);
     let id = t.open(1);
-    t.pass(14);
+    t.pass(9);
     assert!(t.link.is_up());
     for _ in 0..2 {
         t.pass(15);
