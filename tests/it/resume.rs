@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dialback_core::Packet;
+use dialback_fault_relay::Relay;
 use dialback_runtime::server::FrontendMode;
 use dialback_tests::agent::{AgentOptions, RunningAgent};
 use dialback_tests::endpoint::{Endpoint, pattern};
@@ -12,7 +13,7 @@ use dialback_tests::frontend::{GrpcFrontend, connect, connect_tcp, data, exchang
 use dialback_tests::pair::{Pair, PairOptions};
 use dialback_tests::peers::{AgentTls, PlayedAgent};
 use dialback_tests::pki::Pki;
-use dialback_tests::relay::Relay;
+
 use dialback_tests::run::run;
 use dialback_tests::server::{RunningServer, ServerOptions};
 use dialback_tests::wait::{eventually, within};
@@ -30,7 +31,7 @@ impl Path {
     async fn start(server: ServerOptions, agent: AgentOptions) -> Self {
         let pki = Pki::new();
         let server = RunningServer::start(&pki, server);
-        let relay = Relay::start(vec![server.agent_address]).await;
+        let relay = Relay::start(vec![server.agent_address]).await.unwrap();
         let agent = RunningAgent::start(&pki, relay.address, agent);
         server.agents(1).await;
         agent.connected(1).await;
@@ -113,7 +114,9 @@ fn a_restarted_server_ends_the_streams_of_its_predecessor() {
             ..ServerOptions::default()
         };
         let second = RunningServer::start(&pki, second);
-        let relay = Relay::start(vec![first.agent_address, second.agent_address]).await;
+        let relay = Relay::start(vec![first.agent_address, second.agent_address])
+            .await
+            .unwrap();
         let agent = RunningAgent::start(&pki, relay.address, AgentOptions::default());
         first.agents(1).await;
         let (sink, mut delivered) = Endpoint::sink().await;
