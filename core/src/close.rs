@@ -45,8 +45,8 @@ pub enum CloseReason {
     NotResumed,
     /// The tunnel was lost, and the server knows its session no more: it was restarted, or had given it up.
     SessionUnknown,
-    /// The other end of the tunnel ended it in order: that process stops, or closed the tunnel.
-    TunnelEnded,
+    /// That end of the tunnel ended it in order: its process stops, or it closed the tunnel.
+    TunnelEnded(Initiator),
     /// Its reader took nothing for the slow-stream timeout while everyone else had to wait; noticed by that side.
     SlowReader(Initiator),
     /// The peer of that side sent more than its credit.
@@ -62,18 +62,16 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// Who ended the stream; where a tunnel was lost, the side at its other end as seen from a server.
+    /// Who ended the stream; where a tunnel was lost, the agent, since that is who comes back or does not.
     #[must_use]
     pub const fn initiator(&self) -> Initiator {
         match self {
             Self::FrontendClosed | Self::FrontendLost | Self::MismatchedIds => Initiator::Frontend,
             Self::EndpointClosed | Self::EndpointFailed(_) => Initiator::Endpoint,
-            Self::TunnelLost
-            | Self::NotResumed
-            | Self::SessionUnknown
-            | Self::TunnelEnded
-            | Self::AgentGaveUp => Initiator::Agent,
-            Self::SlowReader(at)
+            Self::TunnelLost | Self::NotResumed | Self::AgentGaveUp => Initiator::Agent,
+            Self::SessionUnknown => Initiator::Server,
+            Self::TunnelEnded(at)
+            | Self::SlowReader(at)
             | Self::WindowOverrun(at)
             | Self::CloseTimedOut(at)
             | Self::Other(at, _) => *at,
@@ -91,7 +89,7 @@ impl CloseReason {
             Self::TunnelLost => "tunnel_lost",
             Self::NotResumed => "not_resumed",
             Self::SessionUnknown => "session_unknown",
-            Self::TunnelEnded => "tunnel_ended",
+            Self::TunnelEnded(_) => "tunnel_ended",
             Self::SlowReader(_) => "slow_reader",
             Self::WindowOverrun(_) => "window_overrun",
             Self::CloseTimedOut(_) => "close_timed_out",
@@ -112,7 +110,7 @@ impl CloseReason {
     pub const fn is_of_tunnel(&self) -> bool {
         matches!(
             self,
-            Self::TunnelLost | Self::NotResumed | Self::SessionUnknown | Self::TunnelEnded
+            Self::TunnelLost | Self::NotResumed | Self::SessionUnknown | Self::TunnelEnded(_)
         )
     }
 
@@ -142,7 +140,7 @@ impl CloseReason {
             | Self::TunnelLost
             | Self::NotResumed
             | Self::SessionUnknown
-            | Self::TunnelEnded
+            | Self::TunnelEnded(_)
             | Self::Other(..) => 0,
         }
     }
@@ -175,7 +173,7 @@ impl fmt::Display for CloseReason {
             Self::SessionUnknown => {
                 f.write_str("tunnel lost, and the server knows its session no more")
             }
-            Self::TunnelEnded => f.write_str("tunnel ended by its other side"),
+            Self::TunnelEnded(at) => write!(f, "tunnel ended by the {}", at.name()),
             Self::SlowReader(_) => f.write_str("reader took nothing for the slow-stream timeout"),
             Self::WindowOverrun(_) => f.write_str("peer sent more than its credit"),
             Self::CloseTimedOut(_) => f.write_str("close was not answered in time"),

@@ -61,7 +61,7 @@ impl Relay {
             accepted: AtomicUsize::new(0),
             refusing: AtomicBool::new(false),
             cut: Notify::new(),
-            path: Mutex::new(new_path([Conditions::default(); 2])),
+            path: Mutex::new([(); 2].map(|()| watch::Sender::new(Conditions::default()))),
         });
         let task = tokio::spawn(serve(listener, Arc::clone(&shared)));
         Ok(Self {
@@ -99,14 +99,19 @@ impl Relay {
     /// The connections that there are stay open and carry nothing ever again, as those through a router that has
     /// failed; new ones take another way.
     pub fn strand(&self) {
-        self.freeze();
+        for direction in [Direction::Forth, Direction::Back] {
+            self.strand_one_way(direction);
+        }
+    }
+
+    /// As [`Relay::strand`], one direction only: the other carries on.
+    pub fn strand_one_way(&self, direction: Direction) {
         let mut path = self.shared.path();
-        let conditions = [0, 1].map(|index| Conditions {
-            frozen: false,
-            ..*path[index].borrow()
-        });
+        let present = &mut path[index(direction)];
+        let conditions = *present.borrow();
+        present.send_modify(|conditions| conditions.frozen = true);
         // Nobody can tell the present connections anything any more: they stay frozen.
-        *path = new_path(conditions);
+        *present = watch::Sender::new(conditions);
     }
 
     /// Connections so far.
@@ -126,10 +131,6 @@ impl Shared {
     fn path(&self) -> MutexGuard<'_, [watch::Sender<Conditions>; 2]> {
         self.path.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn new_path(conditions: [Conditions; 2]) -> [watch::Sender<Conditions>; 2] {
-    conditions.map(watch::Sender::new)
 }
 
 fn index(direction: Direction) -> usize {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::WriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -14,6 +15,10 @@ use tokio::time::{Instant, sleep};
 
 /// What is read or written at once, in bytes.
 pub(super) const CHUNK: usize = 64 * 1024;
+
+/// The length of a record of [`Role::Feed`], in bytes, and how often there is one.
+pub(super) const FEED_RECORD: usize = 64;
+const FEED_PAUSE: Duration = Duration::from_millis(10);
 
 /// How often the number of open connections is looked at.
 const POLL: Duration = Duration::from_millis(2);
@@ -25,6 +30,8 @@ pub(super) enum Role {
     Echo,
     /// Sends without end.
     Source,
+    /// Sends a record now and then, as a log that is followed.
+    Feed,
     /// Takes and counts what it receives.
     Sink,
     /// Reads nothing and sends nothing.
@@ -37,15 +44,22 @@ impl Role {
         match self {
             Self::Echo => b'e',
             Self::Source => b's',
+            Self::Feed => b'f',
             Self::Sink => b'k',
             Self::Blackhole => b'b',
         }
     }
 
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Echo, Self::Source, Self::Sink, Self::Blackhole]
-            .into_iter()
-            .find(|role| role.byte() == byte)
+        [
+            Self::Echo,
+            Self::Source,
+            Self::Feed,
+            Self::Sink,
+            Self::Blackhole,
+        ]
+        .into_iter()
+        .find(|role| role.byte() == byte)
     }
 }
 
@@ -164,17 +178,22 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
         }
         Some(Role::Source) => {
             let chunk = vec![0x5a; CHUNK];
-            let (mut reader, mut writer) = stream.split();
-            let mut byte = [0; 1];
-            tokio::select! {
-                // The frontend sends nothing more, so any end of reading is its end.
-                ended = reader.read(&mut byte) => ended.map(|_| ()),
-                failed = async {
-                    loop {
-                        writer.write_all(&chunk).await?;
-                    }
-                } => failed,
-            }
+            until_ended(stream, async |writer| {
+                loop {
+                    writer.write_all(&chunk).await?;
+                }
+            })
+            .await
+        }
+        Some(Role::Feed) => {
+            until_ended(stream, async |writer| {
+                for number in 0.. {
+                    writer.write_all(&feed_record(number)).await?;
+                    sleep(FEED_PAUSE).await;
+                }
+                Ok(())
+            })
+            .await
         }
         Some(Role::Sink) => {
             let mut buffer = vec![0; CHUNK];
@@ -190,6 +209,29 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
             Ok(())
         }
     }
+}
+
+/// Sends until the frontend, which sends nothing more, has ended.
+async fn until_ended(
+    mut stream: TcpStream,
+    send: impl AsyncFnOnce(&mut WriteHalf<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    let (mut reader, mut writer) = stream.split();
+    let mut byte = [0; 1];
+    tokio::select! {
+        ended = reader.read(&mut byte) => ended.map(|_| ()),
+        failed = send(&mut writer) => failed,
+    }
+}
+
+/// A record of [`Role::Feed`], unlike all others.
+pub(super) fn feed_record(number: u64) -> [u8; FEED_RECORD] {
+    let mut record = [0; FEED_RECORD];
+    for (index, part) in record.chunks_exact_mut(8).enumerate() {
+        let content = number.wrapping_mul(8).wrapping_add(index as u64);
+        part.copy_from_slice(&content.to_be_bytes());
+    }
+    record
 }
 
 #[cfg(test)]
@@ -208,6 +250,7 @@ mod tests {
         let endpoint = Endpoint::start().unwrap();
         let mut echo = open(&endpoint, Role::Echo).await;
         let mut source = open(&endpoint, Role::Source).await;
+        let mut feed = open(&endpoint, Role::Feed).await;
         let mut sink = open(&endpoint, Role::Sink).await;
         let blackhole = open(&endpoint, Role::Blackhole).await;
 
@@ -219,12 +262,18 @@ mod tests {
         let mut much = vec![0; 3 * CHUNK];
         source.read_exact(&mut much).await.unwrap();
 
+        let mut record = [0; FEED_RECORD];
+        for number in 0..2 {
+            feed.read_exact(&mut record).await.unwrap();
+            assert_eq!(record, feed_record(number));
+        }
+
         sink.write_all(&much).await.unwrap();
         sink.shutdown().await.unwrap();
         assert_eq!(sink.read(&mut back).await.unwrap(), 0);
         assert_eq!(endpoint.sunk(), 3 * CHUNK as u64);
 
-        drop((echo, source, sink, blackhole));
+        drop((echo, source, feed, sink, blackhole));
         assert_eq!(endpoint.quiet(Duration::from_secs(10)).await, Ok(()));
     }
 

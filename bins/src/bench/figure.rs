@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::measure::Measure;
 use super::statistics::median;
 
 /// What one slot of time on one side showed.
@@ -9,18 +10,10 @@ use super::statistics::median;
 pub(super) struct Reading {
     /// The scenario's figure, in its unit.
     pub(super) value: f64,
-    /// Median latency, in microseconds.
-    pub(super) p50: Option<f64>,
-    /// 99th percentile of latency, in microseconds.
-    pub(super) p99: Option<f64>,
-    /// 99th percentile of the dials beside, in microseconds.
-    pub(super) dial_p99: Option<f64>,
-    /// What the bulk streams beside carried, in MiB/s.
-    pub(super) bulk_mib_s: Option<f64>,
+    /// What was measured beside it.
+    pub(super) beside: Vec<(Measure, f64)>,
     /// CPU seconds of both processes, and the bytes they carried for it.
     pub(super) work: Option<(f64, u64)>,
-    /// Growth of the larger process, in KiB per stream.
-    pub(super) rss_kib: Option<f64>,
 }
 
 /// All slots of a scenario, condensed.
@@ -32,45 +25,50 @@ pub(super) struct Figure {
     pub(super) front: &'static str,
     /// How many streams the scenario was asked for.
     pub(super) streams: usize,
-    /// The unit of the two values.
+    /// The unit of the values.
     pub(super) unit: &'static str,
     ours: Summary,
+    /// Our other runtime, where it is compared with.
+    tokio: Option<Summary>,
     relay: Summary,
 }
 
-/// The medians of one side's readings; CPU time by their sums, as it comes in coarse ticks.
+/// The condensed readings of one side; CPU time by their sums, as it comes in coarse ticks.
 #[derive(Clone, Debug)]
 struct Summary {
     value: Option<f64>,
-    p50: Option<f64>,
-    p99: Option<f64>,
-    dial_p99: Option<f64>,
-    bulk_mib_s: Option<f64>,
+    beside: Vec<(Measure, f64)>,
     cpu_s_per_gib: Option<f64>,
-    rss_kib: Option<f64>,
 }
 
 impl Summary {
     fn of(readings: &[Reading]) -> Self {
-        let middle = |pick: fn(&Reading) -> Option<f64>| {
-            median(&readings.iter().filter_map(pick).collect::<Vec<_>>())
+        let slots = |measure: Measure| {
+            let beside = readings.iter().flat_map(|reading| &reading.beside);
+            let slots = beside.filter(|(which, _)| *which == measure);
+            slots.map(|(_, number)| *number).collect::<Vec<_>>()
         };
         let work = readings.iter().filter_map(|reading| reading.work);
         let (cpu, bytes) = work.fold((0.0, 0), |sum, work| (sum.0 + work.0, sum.1 + work.1));
+        let values: Vec<_> = readings.iter().map(|reading| reading.value).collect();
         Self {
-            value: middle(|reading| Some(reading.value)),
-            p50: middle(|reading| reading.p50),
-            p99: middle(|reading| reading.p99),
-            dial_p99: middle(|reading| reading.dial_p99),
-            bulk_mib_s: middle(|reading| reading.bulk_mib_s),
+            value: median(&values),
+            beside: Measure::ALL
+                .into_iter()
+                .filter_map(|measure| Some((measure, measure.condense(&slots(measure))?)))
+                .collect(),
             cpu_s_per_gib: (bytes > 0).then(|| cpu / (bytes as f64 / f64::from(1 << 30))),
-            rss_kib: middle(|reading| reading.rss_kib),
         }
+    }
+
+    fn beside(&self, measure: Measure) -> Option<f64> {
+        let found = self.beside.iter().find(|(which, _)| *which == measure);
+        found.map(|(_, number)| *number)
     }
 }
 
 impl Figure {
-    /// Condenses the readings of both sides.
+    /// Condenses the readings of all sides; the relay's are none where there is nothing to compare with.
     pub(super) fn new(
         scenario: &'static str,
         front: &'static str,
@@ -85,13 +83,20 @@ impl Figure {
             streams,
             unit,
             ours: Summary::of(ours),
+            tokio: None,
             relay: Summary::of(relay),
         }
     }
 
-    /// Our value as a multiple of the relay's.
-    fn ratio(&self) -> Option<f64> {
-        let ratio = self.ours.value? / self.relay.value?;
+    /// Beside what ours came to on tokio.
+    pub(super) fn beside_tokio(mut self, tokio: &[Reading]) -> Self {
+        self.tokio = Some(Summary::of(tokio));
+        self
+    }
+
+    /// Our value as a multiple of `other`'s.
+    fn ratio_to(&self, other: &Summary) -> Option<f64> {
+        let ratio = self.ours.value? / other.value?;
         ratio.is_finite().then_some(ratio)
     }
 
@@ -102,28 +107,25 @@ impl Figure {
             r#"{{"scenario":"{}","front":"{}","streams":{},"unit":"{}""#,
             self.scenario, self.front, self.streams, self.unit
         );
-        let (ours, relay) = (&self.ours, &self.relay);
-        for (name, number) in [
-            ("value", ours.value),
-            ("relay", relay.value),
-            ("ratio", self.ratio()),
-            ("cpu_s_per_gib", ours.cpu_s_per_gib),
-            ("relay_cpu_s_per_gib", relay.cpu_s_per_gib),
-            ("rss_kib_per_stream", ours.rss_kib),
-            ("relay_rss_kib_per_stream", relay.rss_kib),
-            ("p50", ours.p50),
-            ("relay_p50", relay.p50),
-            ("p99", ours.p99),
-            ("relay_p99", relay.p99),
-            ("dial_p99", ours.dial_p99),
-            ("relay_dial_p99", relay.dial_p99),
-            ("bulk_mib_s", ours.bulk_mib_s),
-            ("relay_bulk_mib_s", relay.bulk_mib_s),
-        ] {
+        let mut field = |prefix: &str, name: &str, number: Option<f64>| {
             if let Some(number) = number.filter(|number| number.is_finite()) {
                 // Writing to a string does not fail.
-                let _ = write!(json, r#","{name}":{number:.3}"#);
+                let _ = write!(json, r#","{prefix}{name}":{number:.3}"#);
             }
+        };
+        let (ours, relay) = (&self.ours, &self.relay);
+        field("", "value", ours.value);
+        field("", "relay", relay.value);
+        field("", "ratio", self.ratio_to(relay));
+        if let Some(tokio) = &self.tokio {
+            field("", "tokio", tokio.value);
+            field("", "ratio_to_tokio", self.ratio_to(tokio));
+        }
+        field("", "cpu_s_per_gib", ours.cpu_s_per_gib);
+        field("relay_", "cpu_s_per_gib", relay.cpu_s_per_gib);
+        for measure in Measure::ALL {
+            field("", measure.field(), ours.beside(measure));
+            field("relay_", measure.field(), relay.beside(measure));
         }
         json.push('}');
         json
@@ -148,15 +150,18 @@ impl Figure {
     pub(super) fn row(&self) -> String {
         let number = |number: Option<f64>| number.map_or("-".to_owned(), |n| format!("{n:.1}"));
         let (ours, relay) = (&self.ours, &self.relay);
-        let beside = [
-            ("p50 us", ours.p50, relay.p50),
-            ("p99 us", ours.p99, relay.p99),
-            ("dial p99 us", ours.dial_p99, relay.dial_p99),
-            ("bulk MiB/s", ours.bulk_mib_s, relay.bulk_mib_s),
-        ]
-        .into_iter()
-        .filter(|(_, ours, relay)| ours.or(*relay).is_some())
-        .map(|(name, ours, relay)| format!("{name} {} / {}", number(ours), number(relay)));
+        let tokio = self.tokio.as_ref().map(|tokio| {
+            let ratio = self.ratio_to(tokio).unwrap_or(f64::NAN);
+            format!("on tokio {}, ratio to it {ratio:.2}", number(tokio.value))
+        });
+        let beside = Measure::ALL.into_iter().filter_map(|measure| {
+            let (ours, relay) = (ours.beside(measure), relay.beside(measure));
+            let name = measure.label();
+            match relay {
+                Some(_) => Some(format!("{name} {} / {}", number(ours), number(relay))),
+                None => ours.map(|_| format!("{name} {}", number(ours))),
+            }
+        });
         let cpu = ours.cpu_s_per_gib.zip(relay.cpu_s_per_gib);
         let cpu = cpu.map(|(ours, relay)| format!("cpu s/GiB {ours:.2} / {relay:.2}"));
         format!(
@@ -167,9 +172,14 @@ impl Figure {
             number(ours.value),
             number(relay.value),
             self.unit,
-            self.ratio()
+            self.ratio_to(relay)
                 .map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
-            beside.chain(cpu).collect::<Vec<_>>().join(", ")
+            tokio
+                .into_iter()
+                .chain(beside)
+                .chain(cpu)
+                .collect::<Vec<_>>()
+                .join(", ")
         )
     }
 }
@@ -206,7 +216,7 @@ mod tests {
     fn a_ratio_to_nothing_is_left_out() {
         let ours = [Reading {
             value: 5.0,
-            p99: Some(7.25),
+            beside: vec![(Measure::P99, 7.25)],
             ..Reading::default()
         }];
         let relay = [Reading::default()];
@@ -216,5 +226,31 @@ mod tests {
             r#"{"scenario":"idle","front":"grpc","streams":1,"unit":"KiB","value":5.000,"relay":0.000,"p99":7.250}"#
         );
         assert!(figure.row().contains(" - "), "{}", figure.row());
+    }
+
+    #[test]
+    fn what_is_counted_is_summed_and_memory_is_the_most_there_was() {
+        let ours = [(1.0, 3.0), (2.0, 9.0), (4.0, 5.0)].map(|(cuts, grown)| Reading {
+            value: 50.0,
+            beside: vec![(Measure::Cuts, cuts), (Measure::ResidentGrowth, grown)],
+            ..Reading::default()
+        });
+        let figure = Figure::new("resume", "connect", 1, "ms", &ours, &[]);
+        assert_eq!(
+            figure.json(),
+            r#"{"scenario":"resume","front":"connect","streams":1,"unit":"ms","value":50.000,"rss_growth_mib":9.000,"cuts":7.000}"#
+        );
+        assert!(figure.row().ends_with("memory grown MiB 9.0, cuts 7.0"));
+    }
+
+    #[test]
+    fn another_runtime_is_compared_with_tokio() {
+        let [smol, tokio, relay] = [80.0, 100.0, 160.0].map(|value| [reading(value, 0.0, 0)]);
+        let figure = Figure::new("bulk-up", "grpc", 1, "MiB/s", &smol, &relay).beside_tokio(&tokio);
+        assert_eq!(
+            figure.json(),
+            r#"{"scenario":"bulk-up","front":"grpc","streams":1,"unit":"MiB/s","value":80.000,"relay":160.000,"ratio":0.500,"tokio":100.000,"ratio_to_tokio":0.800}"#
+        );
+        assert!(figure.row().contains("on tokio 100.0, ratio to it 0.80"));
     }
 }

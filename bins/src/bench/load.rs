@@ -4,6 +4,7 @@ mod bulk;
 mod dial;
 mod echo;
 mod idle;
+mod resume;
 mod stall;
 
 use std::io;
@@ -18,10 +19,11 @@ use dial::Dials;
 pub(super) use dial::dial;
 pub(super) use echo::echo;
 pub(super) use idle::idle;
-pub(super) use stall::{Stall, stall};
+pub(super) use resume::{Resumed, resume};
+pub(super) use stall::{BYSTANDERS, Stalled, stall};
 
 use super::endpoint::Endpoint;
-use super::statistics::Latencies;
+use super::statistics::{Latencies, Streams};
 
 /// How long connections to the endpoint may outlive those of the frontends.
 const SETTLE_LIMIT: Duration = Duration::from_secs(10);
@@ -76,6 +78,12 @@ pub enum LoadError {
     /// Connections to the endpoint outlive those of the frontends.
     #[error("{0} connections to the endpoint stay open after the frontends closed theirs")]
     LeftOpen(usize),
+    /// A stream stood still though nothing kept it.
+    #[error("{0} streams got nothing for {OVERTIME:?} after the path was whole again")]
+    Stuck(usize),
+    /// Something was to be done to a path that is not there.
+    #[error("there is no path between the two processes to be cut")]
+    NoPath,
     /// A process could not be looked at.
     #[error("cannot measure a process: {0}")]
     Process(#[source] io::Error),
@@ -89,20 +97,20 @@ pub(super) async fn settle(endpoint: &Endpoint) -> Result<(), LoadError> {
         .map_err(LoadError::LeftOpen)
 }
 
-/// The times that all of `tasks` measured; their last exchanges may outlast the window for a while.
+/// The times that each of `tasks` measured; their last exchanges may outlast the window for a while.
 async fn gather(
     mut tasks: JoinSet<Result<Vec<Duration>, LoadError>>,
     window: Window,
-) -> Result<Latencies, LoadError> {
-    let mut samples = Vec::new();
+) -> Result<Streams, LoadError> {
+    let mut streams = Vec::new();
     let all = async {
         while let Some(measured) = tasks.join_next().await {
-            samples.append(&mut measured??);
+            streams.push(Latencies::new(measured??));
         }
         Ok(())
     };
     timeout_at(window.until + OVERTIME, all)
         .await
         .unwrap_or(Err(LoadError::Silent))?;
-    Ok(Latencies::new(samples))
+    Ok(Streams(streams))
 }

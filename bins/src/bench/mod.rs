@@ -8,6 +8,7 @@ mod endpoint;
 mod figure;
 mod frontend;
 mod load;
+mod measure;
 mod process;
 pub mod relay;
 mod scenario;
@@ -25,14 +26,11 @@ use self::figure::{Figure, Reading};
 pub use self::load::LoadError;
 use self::scenario::Scenario;
 use self::side::Side;
+use crate::flags::RuntimeName;
 use crate::tool::child::ChildError;
 use crate::tool::installation::{CertificatesError, InstallationError, Mode};
 use crate::tool::scratch::Scratch;
 use crate::tool::signal::EndSignals;
-
-/// How often each side is measured at least and at most, however long in all.
-const FEWEST_ROUNDS: u32 = 3;
-const MOST_ROUNDS: u32 = 9;
 
 /// What a scenario may take beside the measuring itself, for starting, dialling, closing and being late.
 const OVERHEAD: Duration = Duration::from_secs(90);
@@ -62,6 +60,10 @@ pub struct Options {
     #[arg(long, value_name = "T", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
 
+    /// What the daemons run on; anything but tokio is measured beside tokio
+    #[arg(long, value_enum, default_value_t = Runtime::Tokio)]
+    runtime: Runtime,
+
     /// Print a JSON object for each scenario instead of a table
     #[arg(long)]
     json: bool,
@@ -74,6 +76,16 @@ enum Front {
     Connect,
     /// gRPC
     Grpc,
+}
+
+/// What the daemons run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Runtime {
+    /// tokio
+    Tokio,
+    /// smol
+    #[cfg(feature = "smol")]
+    Smol,
 }
 
 /// Why there is no figure.
@@ -185,8 +197,9 @@ async fn measure_all(
             front: options.front,
             streams: streams(*scenario),
             seconds: options.seconds,
+            runtime: options.runtime,
         };
-        let limit = OVERHEAD + 3 * Duration::from_secs(u64::from(options.seconds));
+        let limit = OVERHEAD + 4 * Duration::from_secs(u64::from(options.seconds));
         let figure =
             timeout(limit, run.measure(endpoint))
                 .await
@@ -222,54 +235,91 @@ struct Run {
     front: Front,
     streams: usize,
     seconds: u32,
+    runtime: Runtime,
+}
+
+/// Whose readings a side's are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Dialback, as it was asked for.
+    Ours,
+    /// Dialback on tokio, where something else was asked for.
+    Tokio,
+    /// The bare relay.
+    Relay,
 }
 
 impl Run {
     async fn measure(self, endpoint: &Endpoint) -> Result<Figure, BenchError> {
-        let rounds = if self.scenario.needs_fresh_processes() {
-            FEWEST_ROUNDS
-        } else {
-            self.seconds.clamp(FEWEST_ROUNDS, MOST_ROUNDS)
-        };
+        let rounds = self.scenario.rounds(self.seconds);
         let length = Duration::from_secs(u64::from(self.seconds)) / rounds;
         let scratch = Scratch::new("bench").map_err(BenchError::Prepare)?;
         let mut sides = self.start(0, endpoint, &scratch).await?;
-        let mut readings: [Vec<Reading>; 2] = Default::default();
+        let mut readings: Vec<(Role, Reading)> = Vec::new();
         for round in 0..rounds {
             if round > 0 && self.scenario.needs_fresh_processes() {
                 sides = self.start(round, endpoint, &scratch).await?;
             }
-            for (side, readings) in sides.iter_mut().zip(&mut readings) {
-                readings.push(self.slot(side, endpoint, length).await?);
+            for (role, side) in &mut sides {
+                readings.push((*role, self.slot(side, endpoint, length).await?));
             }
         }
-        let [ours, relay] = &readings;
-        Ok(Figure::new(
+        let of = |role: Role| -> Vec<Reading> {
+            let theirs = readings.iter().filter(|(whose, _)| *whose == role);
+            theirs.map(|(_, reading)| reading.clone()).collect()
+        };
+        let figure = Figure::new(
             self.scenario.name(),
             self.front.name(),
             self.streams,
             self.scenario.unit(),
-            ours,
-            relay,
-        ))
+            &of(Role::Ours),
+            &of(Role::Relay),
+        );
+        Ok(if self.runtime == Runtime::Tokio {
+            figure
+        } else {
+            figure.beside_tokio(&of(Role::Tokio))
+        })
     }
 
-    /// Ours and the relay.
     async fn start(
         self,
         round: u32,
         endpoint: &Endpoint,
         scratch: &Scratch,
-    ) -> Result<[Side; 2], BenchError> {
+    ) -> Result<Vec<(Role, Side)>, BenchError> {
         let mode = match self.front {
             Front::Connect => Mode::HttpConnect,
             Front::Grpc => Mode::Grpc,
         };
-        let target = endpoint.address();
-        Ok([
-            Side::ours(&format!("ours-{round}"), mode, target, scratch).await?,
-            Side::relay(&format!("relay-{round}"), target, scratch).await?,
-        ])
+        let [ours, tokio, relay] = ["ours", "tokio", "relay"].map(|side| format!("{side}-{round}"));
+        let plan = side::Plan {
+            name: &ours,
+            target: endpoint.address(),
+            path: self.scenario.path(),
+            scratch,
+        };
+        let mut sides = vec![(
+            Role::Ours,
+            Side::ours(plan, mode, self.runtime.into()).await?,
+        )];
+        if self.runtime != Runtime::Tokio {
+            let plan = side::Plan {
+                name: &tokio,
+                ..plan
+            };
+            let tokio = Side::ours(plan, mode, RuntimeName::Tokio).await?;
+            sides.push((Role::Tokio, tokio));
+        }
+        if self.scenario.has_relay() {
+            let plan = side::Plan {
+                name: &relay,
+                ..plan
+            };
+            sides.push((Role::Relay, Side::relay(plan).await?));
+        }
+        Ok(sides)
     }
 
     /// Measures one side once and lets it come to rest.
@@ -303,6 +353,16 @@ impl Run {
             side: side.name(),
             source,
         })
+    }
+}
+
+impl From<Runtime> for RuntimeName {
+    fn from(runtime: Runtime) -> Self {
+        match runtime {
+            Runtime::Tokio => Self::Tokio,
+            #[cfg(feature = "smol")]
+            Runtime::Smol => Self::Smol,
+        }
     }
 }
 

@@ -1,12 +1,16 @@
 //! What can be measured, and how each measurement goes.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
+
+use dialback_fault_relay::Conditions;
 
 use super::endpoint::Endpoint;
 use super::figure::Reading;
-use super::load::{self, Bulk, Direction, LoadError, Stall, Window};
+use super::load::{self, Bulk, Direction, LoadError, Resumed, Stalled, Window};
+use super::measure::Measure;
 use super::side::Side;
-use super::statistics::Latencies;
+use super::statistics::{Latencies, Streams};
 
 /// Time for buffers to fill and windows to open before a slot is measured.
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -16,6 +20,17 @@ const LOAD_STREAMS: usize = 4;
 
 /// Streams opened and closed before idle ones are counted.
 const IDLE_WARM_UP: usize = 32;
+
+/// How often a side is measured at least and at most, however long in all.
+const FEWEST_ROUNDS: u32 = 3;
+const MOST_ROUNDS: u32 = 9;
+
+/// Each way of the path of `long-path`, and what it carries per second.
+const LONG_PATH_DELAY: Duration = Duration::from_millis(100);
+const LONG_PATH_RATE: NonZeroU64 = NonZeroU64::new(30 << 20).expect("30 MiB is not 0");
+
+/// Time for windows to open on the long path; what they have to reach they have to by the 10th second.
+const LONG_PATH_RAMP: Duration = Duration::from_secs(9);
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -30,20 +45,27 @@ pub(super) enum Scenario {
     EchoUnderLoad,
     /// New connections per second, each with a first byte there and back
     Dial,
-    /// Time of a small exchange beside a stream whose reader has stopped
+    /// Time of a small exchange beside streams whose readers have stopped, frontends and endpoints
     StalledStream,
+    /// Throughput of one stream, the worse of both directions, over a path of 200 ms and 30 MiB/s, the first 9 s
+    /// left out; a small exchange beside it
+    LongPath,
+    /// Time until bytes flow again after the agent's connection was cut, 100 times a minute, beside freezes of 5 s
+    Resume,
     /// Memory of a connection that says nothing
     Idle,
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::BulkDown,
         Self::BulkUp,
         Self::Echo,
         Self::EchoUnderLoad,
         Self::Dial,
         Self::StalledStream,
+        Self::LongPath,
+        Self::Resume,
         Self::Idle,
     ];
 
@@ -56,6 +78,8 @@ impl Scenario {
             Self::EchoUnderLoad => "echo-under-load",
             Self::Dial => "dial",
             Self::StalledStream => "stalled-stream",
+            Self::LongPath => "long-path",
+            Self::Resume => "resume",
             Self::Idle => "idle",
         }
     }
@@ -63,10 +87,11 @@ impl Scenario {
     /// The unit of [`Reading::value`].
     pub(super) fn unit(self) -> &'static str {
         match self {
-            Self::BulkDown | Self::BulkUp => "MiB/s",
+            Self::BulkDown | Self::BulkUp | Self::LongPath => "MiB/s",
             Self::Echo => "us p50",
             Self::EchoUnderLoad | Self::StalledStream => "us p99",
             Self::Dial => "dials/s",
+            Self::Resume => "ms p50",
             Self::Idle => "KiB/stream",
         }
     }
@@ -75,7 +100,9 @@ impl Scenario {
     pub(super) fn default_streams(self) -> usize {
         match self {
             Self::BulkDown | Self::BulkUp => 4,
-            Self::Echo | Self::EchoUnderLoad | Self::StalledStream => 1,
+            Self::Echo | Self::StalledStream | Self::LongPath => 1,
+            Self::EchoUnderLoad => 4,
+            Self::Resume => 200,
             Self::Dial => 8,
             Self::Idle => 1000,
         }
@@ -84,9 +111,10 @@ impl Scenario {
     /// The most connections open at a time, of which each takes a descriptor at either end.
     pub(super) fn connections(self, streams: usize) -> usize {
         match self {
-            Self::BulkDown | Self::BulkUp | Self::Echo | Self::Dial => streams,
+            Self::BulkDown | Self::BulkUp | Self::Echo | Self::Dial | Self::Resume => streams,
             Self::EchoUnderLoad => streams + LOAD_STREAMS,
-            Self::StalledStream => streams + 2,
+            Self::StalledStream => 2 * streams + load::BYSTANDERS + 1,
+            Self::LongPath => streams + load::BYSTANDERS,
             Self::Idle => streams.max(IDLE_WARM_UP),
         }
     }
@@ -94,7 +122,43 @@ impl Scenario {
     /// Whether each slot needs processes that have not served another one: memory that was once needed
     /// is not given back.
     pub(super) fn needs_fresh_processes(self) -> bool {
-        self == Self::Idle
+        matches!(self, Self::Idle | Self::StalledStream)
+    }
+
+    /// How often each side is measured, within how many `seconds` in all.
+    pub(super) fn rounds(self, seconds: u32) -> u32 {
+        match self {
+            Self::BulkDown | Self::BulkUp | Self::Echo | Self::EchoUnderLoad | Self::Dial => {
+                seconds.clamp(FEWEST_ROUNDS, MOST_ROUNDS)
+            }
+            Self::Idle | Self::StalledStream => FEWEST_ROUNDS,
+            // What happens seldom needs time in one piece.
+            Self::LongPath | Self::Resume => 1,
+        }
+    }
+
+    /// Whether the bare relay can serve it: its connections end when the path is cut.
+    pub(super) fn has_relay(self) -> bool {
+        self != Self::Resume
+    }
+
+    /// What the path between the two processes is like; they meet directly if there is none.
+    pub(super) fn path(self) -> Option<Conditions> {
+        match self {
+            Self::LongPath => Some(Conditions {
+                frozen: false,
+                delay: LONG_PATH_DELAY,
+                bytes_per_second: Some(LONG_PATH_RATE),
+            }),
+            Self::Resume => Some(Conditions::default()),
+            Self::BulkDown
+            | Self::BulkUp
+            | Self::Echo
+            | Self::EchoUnderLoad
+            | Self::Dial
+            | Self::StalledStream
+            | Self::Idle => None,
+        }
     }
 
     /// Measures `side` once, for `length`.
@@ -109,42 +173,48 @@ impl Scenario {
             Self::BulkDown => bulk(side, endpoint, Direction::Down, streams, length).await,
             Self::BulkUp => bulk(side, endpoint, Direction::Up, streams, length).await,
             Self::Echo => {
-                let window = Window::after(WARM_UP, length);
-                let latencies = load::echo(side, streams, window).await?;
+                let echo = load::echo(side, streams, Window::after(WARM_UP, length)).await?;
+                let value = percentile(&echo.all(), 50.0)?;
                 Ok(Reading {
-                    value: percentile(&latencies, 50.0)?,
-                    ..latency(&latencies)?
+                    value,
+                    beside: latencies(&echo)?,
+                    ..Reading::default()
                 })
             }
             Self::EchoUnderLoad => {
                 let mut bulk = Bulk::start(side, Direction::Down, LOAD_STREAMS).await?;
                 let window = Window::after(WARM_UP, length);
-                let (moved, latencies) = tokio::try_join!(
+                let (moved, echo) = tokio::try_join!(
                     bulk.measure(side, endpoint, window),
                     load::echo(side, streams, window)
                 )?;
+                let mut beside = latencies(&echo)?;
+                beside.push((Measure::Bulk, moved.mib_per_second()));
                 Ok(Reading {
-                    value: percentile(&latencies, 99.0)?,
-                    bulk_mib_s: Some(moved.mib_per_second()),
+                    value: percentile(&echo.all(), 99.0)?,
+                    beside,
                     work: Some((moved.cpu_seconds, moved.bytes)),
-                    ..latency(&latencies)?
                 })
             }
             Self::Dial => {
                 let window = Window::after(WARM_UP, length);
                 let dials = load::dial(side, streams, window).await?;
+                let [p50, p99] = [50.0, 99.0].map(|percent| percentile(&dials.latencies, percent));
                 Ok(Reading {
                     value: dials.per_second,
-                    ..latency(&dials.latencies)?
+                    beside: vec![(Measure::P50, p50?), (Measure::P99, p99?)],
+                    ..Reading::default()
                 })
             }
-            Self::StalledStream => stalled(side, endpoint, streams, length).await,
+            Self::StalledStream => stalled(side, streams, length).await,
+            Self::LongPath => long_path(side, endpoint, streams, length).await,
+            Self::Resume => resumed(side, streams, length).await,
             Self::Idle => {
                 let grown = load::idle(side, IDLE_WARM_UP, streams).await?;
                 let larger = grown[0].max(grown[1]);
                 Ok(Reading {
                     value: larger,
-                    rss_kib: Some(larger),
+                    beside: vec![(Measure::ResidentPerStream, larger)],
                     ..Reading::default()
                 })
             }
@@ -169,40 +239,100 @@ async fn bulk(
     })
 }
 
-/// The worse of two parts: first a frontend stops reading, then an endpoint.
-async fn stalled(
+async fn stalled(side: &Side, streams: usize, length: Duration) -> Result<Reading, LoadError> {
+    let Stalled {
+        alone,
+        beside,
+        grown_mib,
+    } = load::stall(side, streams, length).await?;
+    let value = percentile(&beside.echo.all(), 99.0)?;
+    let dial = percentile(&beside.dials.latencies, 99.0)?;
+    let mut measures = latencies(&beside.echo)?;
+    measures.extend([
+        (Measure::DialP99, dial),
+        (
+            Measure::EchoSlowdown,
+            value / percentile(&alone.echo.all(), 99.0)?,
+        ),
+        (
+            Measure::DialSlowdown,
+            dial / percentile(&alone.dials.latencies, 99.0)?,
+        ),
+        (Measure::ResidentGrowth, grown_mib),
+    ]);
+    Ok(Reading {
+        value,
+        beside: measures,
+        ..Reading::default()
+    })
+}
+
+/// Each direction in turn; what the worse of them came to.
+async fn long_path(
     side: &Side,
     endpoint: &Endpoint,
     streams: usize,
     length: Duration,
 ) -> Result<Reading, LoadError> {
-    let (mut p50, mut p99, mut dial_p99) = (0.0_f64, 0.0_f64, 0.0_f64);
-    for who in [Stall::Frontend, Stall::Endpoint] {
-        let bystanders = load::stall(side, who, streams, length / 2).await?;
+    let mut worst = Reading {
+        value: f64::INFINITY,
+        ..Reading::default()
+    };
+    for direction in [Direction::Down, Direction::Up] {
+        let mut bulk = Bulk::start(side, direction, streams).await?;
+        let window = Window::after(LONG_PATH_RAMP, length / 2);
+        let (moved, echo) = tokio::try_join!(
+            bulk.measure(side, endpoint, window),
+            load::echo(side, load::BYSTANDERS, window)
+        )?;
+        drop(bulk);
         load::settle(endpoint).await?;
-        for (worse, latencies, percent) in [
-            (&mut p50, &bystanders.echo, 50.0),
-            (&mut p99, &bystanders.echo, 99.0),
-            (&mut dial_p99, &bystanders.dials.latencies, 99.0),
-        ] {
-            *worse = worse.max(percentile(latencies, percent)?);
+        if moved.mib_per_second() < worst.value {
+            worst.value = moved.mib_per_second();
+        }
+        for (measure, number) in latencies(&echo)? {
+            match worst.beside.iter_mut().find(|(which, _)| *which == measure) {
+                Some((_, most)) => *most = most.max(number),
+                None => worst.beside.push((measure, number)),
+            }
         }
     }
+    Ok(worst)
+}
+
+async fn resumed(side: &Side, streams: usize, length: Duration) -> Result<Reading, LoadError> {
+    let path = side.path().ok_or(LoadError::NoPath)?;
+    let Resumed {
+        outages,
+        cuts,
+        freezes,
+        streams_lost,
+        bytes_wrong,
+    } = load::resume(side, path, streams, length).await?;
     Ok(Reading {
-        value: p99,
-        p50: Some(p50),
-        p99: Some(p99),
-        dial_p99: Some(dial_p99),
+        value: percentile(&outages, 50.0)? / 1000.0,
+        beside: vec![
+            (Measure::P50, percentile(&outages, 50.0)?),
+            (Measure::P99, percentile(&outages, 99.0)?),
+            (Measure::Cuts, cuts as f64),
+            (Measure::Freezes, freezes as f64),
+            (Measure::StreamsLost, streams_lost as f64),
+            (Measure::BytesWrong, bytes_wrong as f64),
+        ],
         ..Reading::default()
     })
 }
 
-fn latency(latencies: &Latencies) -> Result<Reading, LoadError> {
-    Ok(Reading {
-        p50: Some(percentile(latencies, 50.0)?),
-        p99: Some(percentile(latencies, 99.0)?),
-        ..Reading::default()
-    })
+fn latencies(echo: &Streams) -> Result<Vec<(Measure, f64)>, LoadError> {
+    let all = echo.all();
+    Ok(vec![
+        (Measure::P50, percentile(&all, 50.0)?),
+        (Measure::P99, percentile(&all, 99.0)?),
+        (
+            Measure::WorstP99,
+            echo.worst_us(99.0).ok_or(LoadError::Silent)?,
+        ),
+    ])
 }
 
 fn percentile(latencies: &Latencies, percent: f64) -> Result<f64, LoadError> {

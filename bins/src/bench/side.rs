@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use dialback_fault_relay::{Conditions, Direction, Relay};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep};
 
 use super::BenchError;
 use super::frontend::Frontend;
 use crate::certs::CertificateFiles;
+use crate::flags::RuntimeName;
 use crate::tool::child::{Child, ChildError};
 use crate::tool::grpc::GrpcFrontend;
 use crate::tool::installation::{self, FrontendListener, Installation, Mode};
@@ -36,6 +38,20 @@ pub(super) struct Side {
     /// The way to the endpoint.
     pub(super) frontend: Arc<Frontend>,
     processes: Processes,
+    path: Option<Arc<Relay>>,
+}
+
+/// What a side is to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan<'a> {
+    /// Not used twice with one `scratch`.
+    pub(super) name: &'a str,
+    /// The endpoint.
+    pub(super) target: SocketAddr,
+    /// What the path between the two processes is like, both ways; they meet directly if there is none.
+    pub(super) path: Option<Conditions>,
+    /// Where files go.
+    pub(super) scratch: &'a Scratch,
 }
 
 #[derive(Debug)]
@@ -45,20 +61,33 @@ enum Processes {
 }
 
 impl Side {
-    /// Starts a proxy server for `mode` and its agent; `name` is not used twice with one `scratch`.
+    /// Starts a proxy server for `mode` and its agent, both on `runtime`.
     pub(super) async fn ours(
-        name: &str,
+        plan: Plan<'_>,
         mode: Mode,
-        target: SocketAddr,
-        scratch: &Scratch,
+        runtime: RuntimeName,
     ) -> Result<Self, BenchError> {
+        let Plan {
+            name,
+            target,
+            scratch,
+            ..
+        } = plan;
         let address = installation::address().map_err(BenchError::Prepare)?;
         let folder = scratch.path(name);
         let certificates = installation::issue_certificates(&folder, &[address])?;
         let socket = folder.join("frontend.sock");
-        let listener = FrontendListener::Unix(socket.clone());
-        let installation =
-            Installation::start(name, address, mode, &listener, &certificates, scratch).await?;
+        let path = plan.path_to(installation::agent_address(address)).await?;
+        let installation = installation::Plan {
+            name,
+            address,
+            mode,
+            listener: FrontendListener::Unix(socket.clone()),
+            certificates: &certificates,
+            path: path.as_ref().map(|path| path.address),
+            runtime,
+        };
+        let installation = Installation::start(&installation, scratch).await?;
         let frontend = match mode {
             Mode::HttpConnect => Frontend::HttpConnect { socket, target },
             Mode::Grpc => {
@@ -77,15 +106,18 @@ impl Side {
         Ok(Self {
             frontend: Arc::new(frontend),
             processes: Processes::Ours(installation),
+            path,
         })
     }
 
-    /// Starts the two halves of the relay; `name` is not used twice with one `scratch`.
-    pub(super) async fn relay(
-        name: &str,
-        target: SocketAddr,
-        scratch: &Scratch,
-    ) -> Result<Self, BenchError> {
+    /// Starts the two halves of the relay.
+    pub(super) async fn relay(plan: Plan<'_>) -> Result<Self, BenchError> {
+        let Plan {
+            name,
+            target,
+            scratch,
+            ..
+        } = plan;
         let address = unused_address(&[RELAY_PORT]).map_err(BenchError::Prepare)?;
         let folder = scratch.path(name);
         let certificates = installation::issue_certificates(&folder, &[address])?;
@@ -99,13 +131,22 @@ impl Side {
         })
         .await?;
 
-        let flags = near_flags(&socket, address, &certificates);
+        let far_address = SocketAddr::from((address, RELAY_PORT));
+        let path = plan.path_to(far_address).await?;
+        let near_meets = path.as_ref().map_or(far_address, |path| path.address);
+        let flags = near_flags(&socket, near_meets, &certificates);
         let mut near = Child::start(&format!("{name}-near"), "bench-relay", flags, scratch)?;
         until_listening(&mut near, limit, || UnixStream::connect(&socket)).await?;
         Ok(Self {
             frontend: Arc::new(Frontend::Relay { socket }),
             processes: Processes::Relay { near, far },
+            path,
         })
+    }
+
+    /// The path between the two processes, where something can be done to it.
+    pub(super) fn path(&self) -> Option<&Arc<Relay>> {
+        self.path.as_ref()
     }
 
     /// The process ids, the frontend's side first.
@@ -136,6 +177,20 @@ impl Side {
     }
 }
 
+impl Plan<'_> {
+    async fn path_to(&self, target: SocketAddr) -> Result<Option<Arc<Relay>>, BenchError> {
+        let Some(conditions) = self.path else {
+            return Ok(None);
+        };
+        let path = Relay::start(vec![target]).await;
+        let path = path.map_err(BenchError::Prepare)?;
+        for direction in [Direction::Forth, Direction::Back] {
+            path.set(direction, conditions);
+        }
+        Ok(Some(Arc::new(path)))
+    }
+}
+
 fn far_flags(
     address: Ipv4Addr,
     target: SocketAddr,
@@ -156,13 +211,13 @@ fn far_flags(
     ]
 }
 
-fn near_flags(socket: &Path, far: Ipv4Addr, certificates: &CertificateFiles) -> Vec<OsString> {
+fn near_flags(socket: &Path, far: SocketAddr, certificates: &CertificateFiles) -> Vec<OsString> {
     vec![
         "near".into(),
         "--socket".into(),
         socket.into(),
         "--far".into(),
-        format!("{far}:{RELAY_PORT}").into(),
+        far.to_string().into(),
         "--ca".into(),
         certificates.path("cluster-ca.crt").into(),
         "--cert".into(),

@@ -36,6 +36,24 @@ impl Latencies {
     }
 }
 
+/// The latencies of several streams.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Streams(pub(super) Vec<Latencies>);
+
+impl Streams {
+    /// Of all streams together.
+    pub(super) fn all(&self) -> Latencies {
+        let samples = self.0.iter().flat_map(|stream| &stream.sorted);
+        Latencies::new(samples.copied().collect())
+    }
+
+    /// The stream's whose `percent`ile is the highest, in microseconds; `None` without samples.
+    pub(super) fn worst_us(&self, percent: f64) -> Option<f64> {
+        let each = self.0.iter().filter_map(|one| one.percentile_us(percent));
+        each.reduce(f64::max)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +79,14 @@ mod tests {
         assert_eq!(latencies([7]).percentile_us(99.0), Some(7.0));
         assert_eq!(latencies([7, 9]).percentile_us(0.0), Some(7.0));
         assert_eq!(latencies([]).percentile_us(50.0), None);
+    }
+
+    #[test]
+    fn the_worst_stream_is_told_beside_all_of_them() {
+        let streams = Streams(vec![latencies([1; 300]), latencies([9, 9]), latencies([])]);
+        assert_eq!(streams.all().percentile_us(99.0), Some(1.0));
+        assert_eq!(streams.worst_us(99.0), Some(9.0));
+        assert_eq!(Streams::default().worst_us(99.0), None);
     }
 
     #[test]

@@ -17,11 +17,12 @@ use tokio_rustls::TlsConnector;
 
 use self::page::Page;
 use crate::certs::{CertificateFiles, shell_words};
+use crate::flags::RuntimeName;
 use crate::tool::child::ChildError;
 use crate::tool::grpc::GrpcFrontend;
 use crate::tool::http::{self, Response};
 use crate::tool::installation::{
-    self, CertificatesError, FrontendListener, Installation, InstallationError, Mode,
+    self, CertificatesError, FrontendListener, Installation, InstallationError, Mode, Plan,
 };
 use crate::tool::scratch::Scratch;
 use crate::tool::signal::EndSignals;
@@ -152,15 +153,16 @@ impl Demo {
         let page = Page::serve().await.map_err(DemoError::Prepare)?;
         steps.done(format_args!("endpoint: a web server on {}", page.address()))?;
 
-        let http_connect = Installation::start(
-            "http-connect",
-            addresses[0],
-            Mode::HttpConnect,
-            &FrontendListener::Tcp,
-            &certificates,
-            &scratch,
-        )
-        .await?;
+        let plan = Plan {
+            name: "http-connect",
+            address: addresses[0],
+            mode: Mode::HttpConnect,
+            listener: FrontendListener::Tcp,
+            certificates: &certificates,
+            path: None,
+            runtime: RuntimeName::default(),
+        };
+        let http_connect = Installation::start(&plan, &scratch).await?;
         steps.done(format_args!(
             "proxy-server --mode=http-connect on {}, with an agent connected to {}, mutual TLS on both",
             http_connect.frontend_address(),
@@ -173,15 +175,14 @@ impl Demo {
         ))?;
 
         let socket = scratch.path("frontend.sock");
-        let grpc = Installation::start(
-            "grpc",
-            addresses[1],
-            Mode::Grpc,
-            &FrontendListener::Unix(socket.clone()),
-            &certificates,
-            &scratch,
-        )
-        .await?;
+        let plan = Plan {
+            name: "grpc",
+            address: addresses[1],
+            mode: Mode::Grpc,
+            listener: FrontendListener::Unix(socket.clone()),
+            ..plan
+        };
+        let grpc = Installation::start(&plan, &scratch).await?;
         steps.done(format_args!(
             "proxy-server --mode=grpc on the Unix socket {}, with an agent connected to {}",
             socket.display(),

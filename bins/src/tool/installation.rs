@@ -15,6 +15,7 @@ use super::http;
 use super::loopback::unused_address;
 use super::scratch::Scratch;
 use crate::certs::{CertificateFiles, CertificateSet, FileError, IssueError, SubjectName};
+use crate::flags::{RuntimeName, Value};
 
 const FRONTEND_PORT: u16 = 8090;
 const AGENT_PORT: u16 = 8091;
@@ -48,6 +49,25 @@ pub(crate) enum FrontendListener {
     Unix(PathBuf),
     /// TCP with mutual TLS, on [`Installation::frontend_address`].
     Tcp,
+}
+
+/// What an installation is to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan<'a> {
+    /// Distinguishes the installation's processes and logs from another's in the same folder.
+    pub(crate) name: &'a str,
+    /// The loopback address of both daemons, from [`address`].
+    pub(crate) address: Ipv4Addr,
+    /// The protocol of frontends.
+    pub(crate) mode: Mode,
+    /// Where the server listens for them.
+    pub(crate) listener: FrontendListener,
+    /// Valid for `address`, and for `path` if there is one.
+    pub(crate) certificates: &'a CertificateFiles,
+    /// Where the agent connects to, and something passes it on to the server; the server itself if there is none.
+    pub(crate) path: Option<SocketAddr>,
+    /// `--runtime` of both daemons.
+    pub(crate) runtime: RuntimeName,
 }
 
 /// A server and its agent; dropping it ends both.
@@ -101,6 +121,11 @@ pub(crate) fn address() -> io::Result<Ipv4Addr> {
     ])
 }
 
+/// Where the server of an installation at `address` listens for agents.
+pub(crate) fn agent_address(address: Ipv4Addr) -> SocketAddr {
+    (address, AGENT_PORT).into()
+}
+
 /// The certificates of installations at `addresses`, in a new `folder`.
 pub(crate) fn issue_certificates(
     folder: &Path,
@@ -118,24 +143,19 @@ pub(crate) fn issue_certificates(
 
 impl Installation {
     /// Starts the server and then the agent, mutual TLS between them, and waits until dials can be served.
-    ///
-    /// `name` distinguishes the installation's processes and logs from another's in the same `scratch`.
     pub(crate) async fn start(
-        name: &str,
-        address: Ipv4Addr,
-        mode: Mode,
-        listener: &FrontendListener,
-        certificates: &CertificateFiles,
+        plan: &Plan<'_>,
         scratch: &Scratch,
     ) -> Result<Self, InstallationError> {
+        let Plan { name, address, .. } = *plan;
         let health = SocketAddr::from((address, SERVER_HEALTH_PORT));
         let limit = Instant::now() + START_LIMIT;
-        let flags = server_flags(address, mode, listener, certificates);
+        let flags = server_flags(plan);
         let mut server = Child::start(&format!("{name}-server"), "proxy-server", flags, scratch)?;
         // Any answer will do: without an agent the server is up but not ready.
         until_health_answers(&mut server, health, limit, |_| true).await?;
 
-        let flags = agent_flags(address, certificates);
+        let flags = agent_flags(plan);
         let mut agent = Child::start(&format!("{name}-agent"), "proxy-agent", flags, scratch)?;
         until_health_answers(&mut agent, health, limit, |status| status == 200).await?;
         Ok(Self {
@@ -169,7 +189,7 @@ impl Installation {
 
     /// Where the server listens for agents.
     pub(crate) fn agent_address(&self) -> SocketAddr {
-        (self.address, AGENT_PORT).into()
+        agent_address(self.address)
     }
 
     /// Where the server tells its health and metrics.
@@ -178,26 +198,23 @@ impl Installation {
     }
 }
 
-fn server_flags(
-    address: Ipv4Addr,
-    mode: Mode,
-    listener: &FrontendListener,
-    certificates: &CertificateFiles,
-) -> Vec<OsString> {
-    let mut flags = certificates.cluster_flags();
-    let mode = match mode {
+fn server_flags(plan: &Plan<'_>) -> Vec<OsString> {
+    let Plan { address, .. } = *plan;
+    let mut flags = plan.certificates.cluster_flags();
+    flags.push(format!("--runtime={}", plan.runtime.print()).into());
+    let mode = match plan.mode {
         Mode::HttpConnect => "http-connect",
         Mode::Grpc => "grpc",
     };
     flags.push(format!("--mode={mode}").into());
-    match listener {
+    match &plan.listener {
         FrontendListener::Unix(path) => {
             let mut socket = OsString::from("--uds-name=");
             socket.push(path);
             flags.extend([socket, "--server-port=0".into()]);
         }
         FrontendListener::Tcp => {
-            flags.extend(certificates.server_flags());
+            flags.extend(plan.certificates.server_flags());
             flags.push(format!("--server-bind-address={address}").into());
             flags.push(format!("--server-port={FRONTEND_PORT}").into());
         }
@@ -216,12 +233,15 @@ fn server_flags(
     flags
 }
 
-fn agent_flags(address: Ipv4Addr, certificates: &CertificateFiles) -> Vec<OsString> {
-    let mut flags = certificates.agent_flags();
+fn agent_flags(plan: &Plan<'_>) -> Vec<OsString> {
+    let Plan { address, .. } = *plan;
+    let server = plan.path.unwrap_or(agent_address(address));
+    let mut flags = plan.certificates.agent_flags();
+    flags.push(format!("--runtime={}", plan.runtime.print()).into());
     flags.extend(
         [
-            format!("--proxy-server-host={address}"),
-            format!("--proxy-server-port={AGENT_PORT}"),
+            format!("--proxy-server-host={}", server.ip()),
+            format!("--proxy-server-port={}", server.port()),
             format!("--health-server-host={address}"),
             format!("--health-server-port={AGENT_HEALTH_PORT}"),
             format!("--admin-bind-address={address}"),

@@ -148,6 +148,12 @@ impl Daemon {
         assert!(sent.success(), "SIGTERM to {}: {sent}", self.name);
     }
 
+    /// Ends the process as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
     /// How the process has ended; `None` while it runs.
     pub(crate) fn try_end(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().unwrap()

@@ -45,7 +45,7 @@ impl<R: Runtime> Server<R> {
         );
         tokio::select! {
             // New agents are welcome until the end: a draining server still serves.
-            () = stop.reached(Stage::Cut) => {}
+            () = stop.reached(Stage::EndingTunnels) => {}
             () = accepting => {}
         }
     }
@@ -84,7 +84,7 @@ impl<R: Runtime> Server<R> {
                 };
                 let stopped = tokio::select! {
                     () = poll_fn(|cx| connection.poll(cx)) => false,
-                    () = stop.reached(Stage::Cut) => true,
+                    () = stop.reached(Stage::EndingTunnels) => true,
                 };
                 if stopped {
                     let deadline = self.runtime.now() + GOODBYE_TIME;

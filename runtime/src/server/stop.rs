@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dialback_core::CloseReason;
+use dialback_core::{CloseReason, Initiator};
 use tokio::sync::{mpsc, watch};
 
 use super::Server;
@@ -16,7 +16,9 @@ pub(super) enum Stage {
     Running,
     /// No new connections and no new streams; what runs goes on.
     Draining,
-    /// Everything ends now.
+    /// Tunnels end, and say so to agents; frontends hear of it by that.
+    EndingTunnels,
+    /// Everything that is left ends now.
     Cut,
 }
 
@@ -126,26 +128,30 @@ impl<R: Runtime> Server<R> {
         self.stop.stage.send_replace(Stage::Draining);
         let deadline = self.runtime.now() + limit;
         let idle = self.stop.frontends.none_left(&self.runtime, deadline).await;
-        self.stop.stage.send_replace(Stage::Cut);
-        // Who is cut, and every agent, is still told so, in bounded time.
+        // Who is cut, and every agent, is still told so, in bounded time. The tunnels go first, so that streams end
+        // with the true reason on both sides.
         let deadline = self.runtime.now() + CUT_TIME;
+        self.stop.stage.send_replace(Stage::EndingTunnels);
         self.stop.agents.none_left(&self.runtime, deadline).await;
-        self.end_tunnels();
+        self.end_suspended_tunnels();
+        self.stop.stage.send_replace(Stage::Cut);
         if idle {
             return Stopped::Idle;
         }
         self.stop.frontends.none_left(&self.runtime, deadline).await;
         Stopped::Cut
     }
-}
 
-impl<R: Runtime> Server<R> {
     /// Ends the tunnels that wait for another transport, which would come to a server that is gone.
-    fn end_tunnels(&self) {
+    fn end_suspended_tunnels(&self) {
         let tunnels: Vec<_> = self.agents().tunnels.values().cloned().collect();
         let now = self.runtime.now();
         for tunnel in tunnels {
-            tunnel.with(|link| link.handle_ended(now, CloseReason::TunnelEnded));
+            tunnel.with(|link| {
+                if link.is_suspended() {
+                    link.handle_ended(now, CloseReason::TunnelEnded(Initiator::Server));
+                }
+            });
         }
     }
 }

@@ -221,7 +221,7 @@ impl<R: Runtime, M: Machine> TunnelDriver<R, M> {
                 self.tunnel.observer.receive_failed(status);
                 self.leave(None);
             }
-            TunnelEnd::Finished => self.leave(Some(CloseReason::TunnelEnded)),
+            TunnelEnd::Finished => self.leave(Some(CloseReason::TunnelEnded(M::PEER))),
             TunnelEnd::Left | TunnelEnd::Replaced => self.leave(None),
         }
         end
@@ -229,7 +229,7 @@ impl<R: Runtime, M: Machine> TunnelDriver<R, M> {
 
     /// Ends the tunnel with its streams, whatever its transport could still do.
     pub(crate) fn give_up(&mut self) {
-        self.leave(Some(CloseReason::TunnelEnded));
+        self.leave(Some(CloseReason::TunnelEnded(M::SELF)));
     }
 
     /// Tells the machine, if it is still on this transport, that it is lost or, with a reason, ended in order; and

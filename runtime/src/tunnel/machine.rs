@@ -3,11 +3,15 @@
 use std::fmt;
 use std::time::Instant;
 
-use dialback_core::{CloseReason, Packet, StreamId};
+use dialback_core::{CloseReason, Initiator, Packet, StreamId};
 
 /// What both ends' links have in common, for the code that is written once.
 pub(crate) trait Machine: fmt::Debug + Send + 'static {
     type Event: Send;
+
+    /// Which end of the tunnel this is, and which the other.
+    const SELF: Initiator;
+    const PEER: Initiator;
 
     fn handle_packet(&mut self, now: Instant, packet: Packet);
     fn handle_lost(&mut self, now: Instant);
@@ -23,9 +27,12 @@ pub(crate) trait Machine: fmt::Debug + Send + 'static {
 }
 
 macro_rules! machine {
-    ($link:ty, $event:ty) => {
+    ($link:ty, $event:ty, $this:expr, $peer:expr) => {
         impl Machine for $link {
             type Event = $event;
+
+            const SELF: Initiator = $this;
+            const PEER: Initiator = $peer;
 
             fn handle_packet(&mut self, now: Instant, packet: Packet) {
                 Self::handle_packet(self, now, packet);
@@ -66,6 +73,13 @@ macro_rules! machine {
 
 machine!(
     dialback_core::server::Link,
-    dialback_core::server::LinkEvent
+    dialback_core::server::LinkEvent,
+    Initiator::Server,
+    Initiator::Agent
 );
-machine!(dialback_core::agent::Link, dialback_core::agent::LinkEvent);
+machine!(
+    dialback_core::agent::Link,
+    dialback_core::agent::LinkEvent,
+    Initiator::Agent,
+    Initiator::Server
+);

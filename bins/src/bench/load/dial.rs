@@ -38,7 +38,7 @@ pub(in crate::bench) async fn dial(
         let frontend = Arc::clone(&side.frontend);
         tasks.spawn(dial_on(frontend, Arc::clone(&completed), window));
     }
-    let latencies = gather(tasks, window).await?;
+    let latencies = gather(tasks, window).await?.all();
     Ok(Dials {
         per_second: completed.load(Ordering::Relaxed) as f64 / window.seconds(),
         latencies,

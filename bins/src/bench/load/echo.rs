@@ -10,7 +10,7 @@ use super::{LoadError, Window, gather};
 use crate::bench::endpoint::Role;
 use crate::bench::frontend::Stream;
 use crate::bench::side::Side;
-use crate::bench::statistics::Latencies;
+use crate::bench::statistics::Streams;
 
 /// The length of a question and of its answer, in bytes: a small request.
 const MESSAGE: usize = 64;
@@ -20,7 +20,7 @@ pub(in crate::bench) async fn echo(
     side: &Side,
     streams: usize,
     window: Window,
-) -> Result<Latencies, LoadError> {
+) -> Result<Streams, LoadError> {
     let mut tasks = JoinSet::new();
     for _ in 0..streams {
         let stream = side.frontend.dial(Role::Echo).await?;

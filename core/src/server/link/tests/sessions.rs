@@ -135,7 +135,10 @@ fn a_session_that_is_not_resumed_in_time_ends_behind_the_data() {
 
 #[test]
 fn an_end_of_the_whole_tunnel_says_why() {
-    for reason in [CloseReason::TunnelEnded, CloseReason::SessionUnknown] {
+    for reason in [
+        CloseReason::TunnelEnded(Initiator::Agent),
+        CloseReason::SessionUnknown,
+    ] {
         for lost_before in [false, true] {
             let mut t = fixture();
             let id = t.open(1);

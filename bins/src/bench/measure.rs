@@ -1,0 +1,109 @@
+//! What a scenario tells beside its figure.
+
+use super::statistics::median;
+
+/// Something that is measured beside a scenario's figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Measure {
+    /// Median latency, in microseconds.
+    P50,
+    /// 99th percentile of latency, in microseconds.
+    P99,
+    /// 99th percentile of the stream that fared worst, in microseconds.
+    WorstP99,
+    /// 99th percentile of the dials beside, in microseconds.
+    DialP99,
+    /// How many times the latency it would have been without what it was beside (99th percentiles).
+    EchoSlowdown,
+    /// The same for dials.
+    DialSlowdown,
+    /// What the bulk streams beside carried, in MiB/s.
+    Bulk,
+    /// Growth of the larger process, in KiB per stream.
+    ResidentPerStream,
+    /// Growth of the larger process, in MiB.
+    ResidentGrowth,
+    /// How often the agent's connection was cut.
+    Cuts,
+    /// How often the path was frozen.
+    Freezes,
+    /// Streams that ended before their time.
+    StreamsLost,
+    /// Bytes that did not come back as they were.
+    BytesWrong,
+}
+
+impl Measure {
+    /// Every one, in the order in which they are told.
+    pub(super) const ALL: [Self; 13] = [
+        Self::P50,
+        Self::P99,
+        Self::WorstP99,
+        Self::DialP99,
+        Self::EchoSlowdown,
+        Self::DialSlowdown,
+        Self::Bulk,
+        Self::ResidentPerStream,
+        Self::ResidentGrowth,
+        Self::Cuts,
+        Self::Freezes,
+        Self::StreamsLost,
+        Self::BytesWrong,
+    ];
+
+    /// The field of the JSON object; the relay's has `relay_` before it.
+    pub(super) fn field(self) -> &'static str {
+        match self {
+            Self::P50 => "p50",
+            Self::P99 => "p99",
+            Self::WorstP99 => "worst_p99",
+            Self::DialP99 => "dial_p99",
+            Self::EchoSlowdown => "echo_slowdown",
+            Self::DialSlowdown => "dial_slowdown",
+            Self::Bulk => "bulk_mib_s",
+            Self::ResidentPerStream => "rss_kib_per_stream",
+            Self::ResidentGrowth => "rss_growth_mib",
+            Self::Cuts => "cuts",
+            Self::Freezes => "freezes",
+            Self::StreamsLost => "streams_lost",
+            Self::BytesWrong => "bytes_wrong",
+        }
+    }
+
+    /// What a table calls it.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::P50 => "p50 us",
+            Self::P99 => "p99 us",
+            Self::WorstP99 => "worst stream's p99 us",
+            Self::DialP99 => "dial p99 us",
+            Self::EchoSlowdown => "echo slowdown",
+            Self::DialSlowdown => "dial slowdown",
+            Self::Bulk => "bulk MiB/s",
+            Self::ResidentPerStream => "KiB/stream",
+            Self::ResidentGrowth => "memory grown MiB",
+            Self::Cuts => "cuts",
+            Self::Freezes => "freezes",
+            Self::StreamsLost => "streams lost",
+            Self::BytesWrong => "bytes wrong",
+        }
+    }
+
+    /// What several slots came to: the middle of them, of memory the most, of what is counted the sum.
+    pub(super) fn condense(self, slots: &[f64]) -> Option<f64> {
+        match self {
+            Self::P50
+            | Self::P99
+            | Self::WorstP99
+            | Self::DialP99
+            | Self::EchoSlowdown
+            | Self::DialSlowdown
+            | Self::Bulk
+            | Self::ResidentPerStream => median(slots),
+            Self::ResidentGrowth => slots.iter().copied().reduce(f64::max),
+            Self::Cuts | Self::Freezes | Self::StreamsLost | Self::BytesWrong => {
+                slots.iter().copied().reduce(|sum, slot| sum + slot)
+            }
+        }
+    }
+}
