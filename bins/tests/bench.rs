@@ -259,6 +259,57 @@ fn a_run_tells_a_figure_for_each_scenario_and_leaves_nothing_behind() {
     }
 }
 
+/// What a scenario tells beside its figure, for who reads the JSON.
+#[test]
+fn scenarios_with_more_to_tell_tell_it() {
+    let folder = Scratch::new();
+    let more = [
+        "--scenario=resume,stalled-stream",
+        "--streams=8",
+        "--seconds=3",
+    ];
+    let output = bench(&folder, &more).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let told = String::from_utf8(output.stdout).unwrap();
+    let figures = told
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .collect::<Vec<_>>();
+    let resume = &figures[0];
+    assert!(resume["value"].as_f64().unwrap() > 0.0, "{told}");
+    for (field, number) in [
+        ("cuts", 5.0),
+        ("freezes", 0.0),
+        ("streams_lost", 0.0),
+        ("bytes_wrong", 0.0),
+    ] {
+        assert_eq!(resume[field].as_f64(), Some(number), "{field}: {told}");
+    }
+    // Its connections would end with the path's.
+    assert!(resume["relay"].is_null(), "{told}");
+    let stalled = &figures[1];
+    for field in ["echo_slowdown", "dial_slowdown", "worst_p99", "dial_p99"] {
+        assert!(stalled[field].as_f64().unwrap() > 0.0, "{field}: {told}");
+    }
+    assert!(stalled["worst_p99"].as_f64() >= stalled["p50"].as_f64());
+    assert!(stalled["rss_growth_mib"].is_f64(), "{told}");
+    assert_nothing_left(&folder);
+}
+
+#[cfg(feature = "smol")]
+#[test]
+fn another_runtime_is_measured_beside_tokio() {
+    let folder = Scratch::new();
+    let more = ["--scenario=echo", "--seconds=1", "--runtime=smol"];
+    let output = bench(&folder, &more).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let figure = serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+    for field in ["value", "tokio", "ratio_to_tokio", "relay"] {
+        assert!(figure[field].as_f64().unwrap() > 0.0, "{figure}");
+    }
+    assert_nothing_left(&folder);
+}
+
 #[test]
 fn there_is_no_figure_when_a_daemon_ends() {
     let folder = Scratch::new();

@@ -1,103 +1,63 @@
-//! One direction of one connection: bytes wait for their time.
+//! One direction of a relay, and what it does to the bytes.
 
-#[cfg(test)]
-mod tests;
-
-use std::collections::VecDeque;
-use std::io;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
 
-use crate::Conditions;
-
-/// What is read at once, in bytes: a small part of what a throttled direction carries in a second.
-const CHUNK: usize = 16 * 1024;
-
-/// The queue in front of a throttled direction, as long as these take to leave; who sends more is held back.
-const QUEUE: Duration = Duration::from_millis(10);
-
-/// What may be under way without a throttle, in bytes.
-const UNTHROTTLED: usize = 16 * 1024 * 1024;
-
-/// Which way bytes go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From who connected to the target.
-    Forth,
-    /// From the target to who connected.
-    Back,
+/// What befalls the bytes of every connection in one direction, from now on.
+#[derive(Debug, Default)]
+pub struct Direction {
+    conditions: watch::Sender<Conditions>,
 }
 
-/// What was read, or that no more comes, and when it is to arrive.
-struct Due {
-    at: Instant,
-    bytes: Option<Bytes>,
+/// How a direction carries bytes at present.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Conditions {
+    pub(crate) frozen: bool,
+    /// From the entrance to the exit.
+    pub(crate) latency: Duration,
+    pub(crate) bytes_per_second: Option<u64>,
 }
 
-/// Passes on what `reader` yields until its end has been passed on, too.
-pub(crate) async fn pass(
-    mut reader: impl AsyncRead + Unpin,
-    mut writer: impl AsyncWrite + Unpin,
-    mut conditions: watch::Receiver<Conditions>,
-) -> io::Result<()> {
-    let mut under_way: VecDeque<Due> = VecDeque::new();
-    let mut bytes_under_way = 0;
-    // When the last byte that was read has left for the path.
-    let mut departed = Instant::now();
-    let mut ended = false;
-    let mut lasting = false;
-    let mut buffer = BytesMut::new();
-    loop {
-        let now = *conditions.borrow_and_update();
-        let may_read = !now.frozen
-            && !ended
-            && match now.bytes_per_second {
-                Some(_) => departed <= Instant::now() + QUEUE,
-                None => bytes_under_way < UNTHROTTLED,
-            };
-        let next_read = (!now.frozen && !ended && !may_read).then(|| departed - QUEUE);
-        let arrival = under_way.front().filter(|_| !now.frozen).map(|due| due.at);
-        buffer.reserve(CHUNK);
-        tokio::select! {
-            changed = conditions.changed(), if !lasting => lasting = changed.is_err(),
-            () = at(arrival) => {
-                let Some(mut due) = under_way.pop_front() else { continue };
-                let Some(bytes) = &mut due.bytes else {
-                    return writer.shutdown().await;
-                };
-                // Not all at once, so that a freeze meanwhile is one.
-                let written = writer.write(bytes).await?;
-                bytes.advance(written);
-                bytes_under_way -= written;
-                if !bytes.is_empty() {
-                    under_way.push_front(due);
-                }
-            }
-            read = reader.read_buf(&mut buffer), if may_read => {
-                let length = read?;
-                ended = length == 0;
-                departed = departed.max(Instant::now());
-                if let Some(rate) = now.bytes_per_second {
-                    departed += Duration::from_secs_f64(length as f64 / rate.get() as f64);
-                }
-                bytes_under_way += length;
-                let bytes = (!ended).then(|| buffer.split().freeze());
-                under_way.push_back(Due { at: departed + now.delay, bytes });
-            }
-            () = at(next_read) => {}
-        }
+impl Direction {
+    /// Bytes stop, the connections stay; an end or a failure passes no more than a byte does.
+    pub fn freeze(&self) {
+        self.conditions
+            .send_modify(|conditions| conditions.frozen = true);
+    }
+
+    /// Bytes flow again, those first that wait.
+    pub fn thaw(&self) {
+        self.conditions
+            .send_modify(|conditions| conditions.frozen = false);
+    }
+
+    /// Every byte takes this long on its way; none overtakes another.
+    pub fn delay(&self, latency: Duration) {
+        self.conditions
+            .send_modify(|conditions| conditions.latency = latency);
+    }
+
+    /// No connection gets more than this.
+    ///
+    /// # Panics
+    /// At zero, which is what [`Direction::freeze`] is for.
+    pub fn throttle(&self, bytes_per_second: u64) {
+        assert!(bytes_per_second > 0, "a throttled direction moves");
+        self.conditions
+            .send_modify(|conditions| conditions.bytes_per_second = Some(bytes_per_second));
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Conditions> {
+        self.conditions.subscribe()
     }
 }
 
-async fn at(instant: Option<Instant>) {
-    match instant {
-        // One that has come is no reason to give way to a timer.
-        Some(instant) if instant <= Instant::now() => {}
-        Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
+/// Waits until bytes may pass; for ever, once nobody can change that any more.
+pub(crate) async fn thawed(conditions: &mut watch::Receiver<Conditions>) {
+    let waited = conditions.wait_for(|conditions| !conditions.frozen);
+    let gone = waited.await.is_err();
+    if gone {
+        std::future::pending::<()>().await;
     }
 }

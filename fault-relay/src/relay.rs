@@ -2,17 +2,18 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
-use crate::direction::pass;
-use crate::{Conditions, Direction};
+use crate::Direction;
+use crate::carry::carry;
+use crate::direction::{Conditions, thawed};
 
 /// The pause after a connection could not be accepted, as when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -22,18 +23,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 pub struct Relay {
     /// Where it listens: a loopback port of the system's choice.
     pub address: SocketAddr,
-    shared: Arc<Shared>,
+    /// What befalls the bytes of who connects.
+    pub towards_target: Direction,
+    /// What befalls the answers.
+    pub back: Direction,
+    accepted: Arc<AtomicUsize>,
+    refusing: Arc<AtomicBool>,
+    cuts: watch::Sender<u64>,
     task: JoinHandle<()>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    targets: Vec<SocketAddr>,
-    accepted: AtomicUsize,
-    refusing: AtomicBool,
-    cut: Notify,
-    /// What holds for connections, those to come included, until they are abandoned.
-    path: Mutex<[watch::Sender<Conditions>; 2]>,
 }
 
 impl Drop for Relay {
@@ -43,7 +40,7 @@ impl Drop for Relay {
 }
 
 impl Relay {
-    /// Starts to listen on a loopback port, within the tokio runtime that it is called in.
+    /// Starts to listen, within the tokio runtime that it is called in.
     ///
     /// # Errors
     ///
@@ -56,127 +53,96 @@ impl Relay {
         assert!(!targets.is_empty(), "a relay leads somewhere");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared {
-            targets,
-            accepted: AtomicUsize::new(0),
-            refusing: AtomicBool::new(false),
-            cut: Notify::new(),
-            path: Mutex::new([(); 2].map(|()| watch::Sender::new(Conditions::default()))),
+        let (towards_target, back) = (Direction::default(), Direction::default());
+        let conditions = (towards_target.subscribe(), back.subscribe());
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let refusing = Arc::new(AtomicBool::new(false));
+        let (cuts, mut cut) = watch::channel(0);
+        let (counter, refuses) = (Arc::clone(&accepted), Arc::clone(&refusing));
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                tokio::select! {
+                    connected = listener.accept() => {
+                        let Ok((near, _)) = connected else {
+                            sleep(ACCEPT_PAUSE).await;
+                            continue;
+                        };
+                        if refuses.load(Ordering::Relaxed) {
+                            continue;
+                        }
+                        let turn = counter.fetch_add(1, Ordering::Relaxed);
+                        let target = targets[turn % targets.len()];
+                        connections.spawn(join(near, target, conditions.clone()));
+                    }
+                    Ok(()) = cut.changed() => connections.abort_all(),
+                    Some(_) = connections.join_next() => {}
+                }
+            }
         });
-        let task = tokio::spawn(serve(listener, Arc::clone(&shared)));
         Ok(Self {
             address,
-            shared,
+            towards_target,
+            back,
+            accepted,
+            refusing,
+            cuts,
             task,
         })
     }
 
     /// Cuts every connection; new ones are passed on as before.
     pub fn cut(&self) {
-        self.shared.cut.notify_one();
+        self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
     /// Closes every connection that comes from now on.
     pub fn refuse(&self) {
-        self.shared.refusing.store(true, Ordering::Relaxed);
+        self.refusing.store(true, Ordering::Relaxed);
     }
 
-    /// What a direction is like from now on; what is under way keeps its time of arrival.
-    pub fn set(&self, direction: Direction, conditions: Conditions) {
-        self.shared.path()[index(direction)].send_replace(conditions);
-    }
-
-    /// Both directions stop carrying anything, connections to come included.
+    /// Nothing passes either way and connections stay, as when a firewall drops every packet. New ones are
+    /// taken, and reach the target once bytes flow again.
     pub fn freeze(&self) {
-        self.set_frozen(true);
+        self.towards_target.freeze();
+        self.back.freeze();
     }
 
-    /// Both directions go on, with all that waited.
+    /// Undoes [`Relay::freeze`].
     pub fn thaw(&self) {
-        self.set_frozen(false);
-    }
-
-    /// The connections that there are stay open and carry nothing ever again, as those through a router that has
-    /// failed; new ones take another way.
-    pub fn strand(&self) {
-        for direction in [Direction::Forth, Direction::Back] {
-            self.strand_one_way(direction);
-        }
-    }
-
-    /// As [`Relay::strand`], one direction only: the other carries on.
-    pub fn strand_one_way(&self, direction: Direction) {
-        let mut path = self.shared.path();
-        let present = &mut path[index(direction)];
-        let conditions = *present.borrow();
-        present.send_modify(|conditions| conditions.frozen = true);
-        // Nobody can tell the present connections anything any more: they stay frozen.
-        *present = watch::Sender::new(conditions);
+        self.towards_target.thaw();
+        self.back.thaw();
     }
 
     /// Connections so far.
     #[must_use]
     pub fn accepted(&self) -> usize {
-        self.shared.accepted.load(Ordering::Relaxed)
-    }
-
-    fn set_frozen(&self, frozen: bool) {
-        for sender in &*self.shared.path() {
-            sender.send_modify(|conditions| conditions.frozen = frozen);
-        }
+        self.accepted.load(Ordering::Relaxed)
     }
 }
 
-impl Shared {
-    fn path(&self) -> MutexGuard<'_, [watch::Sender<Conditions>; 2]> {
-        self.path.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn index(direction: Direction) -> usize {
-    match direction {
-        Direction::Forth => 0,
-        Direction::Back => 1,
-    }
-}
-
-async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                let Ok((near, _)) = accepted else {
-                    sleep(ACCEPT_PAUSE).await;
-                    continue;
-                };
-                if shared.refusing.load(Ordering::Relaxed) {
-                    continue;
-                }
-                let turn = shared.accepted.fetch_add(1, Ordering::Relaxed);
-                let target = shared.targets[turn % shared.targets.len()];
-                let conditions = [0, 1].map(|index| shared.path()[index].subscribe());
-                connections.spawn(connect(near, target, conditions));
-            }
-            () = shared.cut.notified() => connections.abort_all(),
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-/// Passes on both directions until both have ended, or one has failed, which ends both at once.
-async fn connect(
+/// Carries one connection until both its directions have ended or one has failed.
+async fn join(
     near: TcpStream,
     target: SocketAddr,
-    [forth, back]: [watch::Receiver<Conditions>; 2],
-) -> io::Result<()> {
-    let far = TcpStream::connect(target).await?;
-    near.set_nodelay(true)?;
-    far.set_nodelay(true)?;
-    let (near_reader, near_writer) = near.into_split();
-    let (far_reader, far_writer) = far.into_split();
-    tokio::try_join!(
-        pass(near_reader, far_writer, forth),
-        pass(far_reader, near_writer, back),
-    )?;
-    Ok(())
+    (mut towards_target, mut back): (watch::Receiver<Conditions>, watch::Receiver<Conditions>),
+) {
+    // A handshake takes both directions.
+    thawed(&mut towards_target).await;
+    thawed(&mut back).await;
+    let Ok(far) = TcpStream::connect(target).await else {
+        return;
+    };
+    for socket in [&near, &far] {
+        let _ = socket.set_nodelay(true);
+    }
+    let (near_read, near_write) = near.into_split();
+    let (far_read, far_write) = far.into_split();
+    let _ = tokio::try_join!(
+        carry(near_read, far_write, towards_target.clone()),
+        carry(far_read, near_write, back.clone()),
+    );
+    // The news of a failure doesn't pass a frozen direction either.
+    thawed(&mut towards_target).await;
+    thawed(&mut back).await;
 }

@@ -8,7 +8,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use dialback_core::{ConnectId, Packet};
-use dialback_fault_relay::Relay;
 use dialback_runtime::connectivity::{
     Closed, Connectivity, ConnectivityConfig, DialError, Dialer, DialerOptions, NetworkContext,
 };
@@ -17,7 +16,7 @@ use dialback_tests::call::Call;
 use dialback_tests::endpoint::{ClosedPort, Endpoint, HangingPort, pattern};
 use dialback_tests::frontend::exchange;
 use dialback_tests::pair::{Pair, PairOptions};
-
+use dialback_tests::relay::Relay;
 use dialback_tests::run::run;
 use dialback_tests::wait::{eventually, within};
 use dialback_tokio::TokioRuntime;
@@ -479,7 +478,7 @@ fn a_lost_connection_is_replaced() {
     for mode in MODES {
         run(async |_| {
             let pair = pair(mode).await;
-            let relay = Relay::start(vec![pair.server.tls]).await.unwrap();
+            let relay = Relay::start(vec![pair.server.tls]).await;
             let echo = Endpoint::echo().await;
             let address = echo.address.to_string();
             let dialer = dialer(&over_tls(mode, &pair, relay.address));

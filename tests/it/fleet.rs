@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use dialback_core::agent::FleetConfig;
-use dialback_fault_relay::Relay;
 use dialback_tests::agent::{AgentOptions, RunningAgent, eager};
 use dialback_tests::endpoint::{Endpoint, pattern};
 use dialback_tests::frontend::{connect, exchange};
 use dialback_tests::pair::{Pair, PairOptions};
 use dialback_tests::peers::PlayedServer;
 use dialback_tests::pki::Pki;
-
+use dialback_tests::relay::Relay;
 use dialback_tests::run::run;
 use dialback_tests::server::{RunningServer, ServerOptions};
 use dialback_tests::wait::eventually;
@@ -30,7 +29,7 @@ fn an_agent_finds_every_server_behind_one_address() {
         let pki = Pki::new();
         let servers = [server(&pki, "one", 2), server(&pki, "two", 2)];
         let addresses = servers.iter().map(|server| server.agent_address).collect();
-        let relay = Relay::start(addresses).await.unwrap();
+        let relay = Relay::start(addresses).await;
         let agent = RunningAgent::start(&pki, relay.address, AgentOptions::default());
         agent.connected(2).await;
         let echo = Endpoint::echo().await;
@@ -60,7 +59,7 @@ fn a_server_that_is_found_twice_is_kept_once() {
     run(async |log| {
         let pki = Pki::new();
         let server = server(&pki, "only", 2);
-        let relay = Relay::start(vec![server.agent_address]).await.unwrap();
+        let relay = Relay::start(vec![server.agent_address]).await;
         let agent = RunningAgent::start(&pki, relay.address, AgentOptions::default());
         agent.connected(1).await;
         let echo = Endpoint::echo().await;

@@ -4,7 +4,6 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use dialback_core::{ConnectId, Packet};
-use dialback_fault_relay::Relay;
 use dialback_tests::agent::{AgentOptions, RunningAgent};
 use dialback_tests::call::Call;
 use dialback_tests::endpoint::{Endpoint, pattern};
@@ -12,7 +11,7 @@ use dialback_tests::frontend::{GrpcFrontend, connect, connect_tcp, data, dial_re
 use dialback_tests::pair::{Pair, PairOptions};
 use dialback_tests::peers::PlayedAgent;
 use dialback_tests::pki::Pki;
-
+use dialback_tests::relay::Relay;
 use dialback_tests::run::run;
 use dialback_tests::server::{RunningServer, ServerOptions};
 use dialback_tests::wait::within;
@@ -103,7 +102,7 @@ fn a_tunnel_that_is_cut_ends_its_streams_and_is_replaced() {
                     ..ServerOptions::default()
                 },
             );
-            let relay = Relay::start(vec![server.agent_address]).await.unwrap();
+            let relay = Relay::start(vec![server.agent_address]).await;
             let mut options = AgentOptions {
                 plain,
                 ..AgentOptions::default()

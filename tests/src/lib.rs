@@ -19,6 +19,7 @@ pub mod observed;
 pub mod pair;
 pub mod peers;
 pub mod pki;
+pub mod relay;
 pub mod run;
 pub mod server;
 pub mod task;

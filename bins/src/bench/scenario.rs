@@ -3,13 +3,11 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use dialback_fault_relay::Conditions;
-
 use super::endpoint::Endpoint;
 use super::figure::Reading;
 use super::load::{self, Bulk, Direction, LoadError, Resumed, Stalled, Window};
 use super::measure::Measure;
-use super::side::Side;
+use super::side::{PathConditions, Side};
 use super::statistics::{Latencies, Streams};
 
 /// Time for buffers to fill and windows to open before a slot is measured.
@@ -100,8 +98,7 @@ impl Scenario {
     pub(super) fn default_streams(self) -> usize {
         match self {
             Self::BulkDown | Self::BulkUp => 4,
-            Self::Echo | Self::StalledStream | Self::LongPath => 1,
-            Self::EchoUnderLoad => 4,
+            Self::Echo | Self::EchoUnderLoad | Self::StalledStream | Self::LongPath => 1,
             Self::Resume => 200,
             Self::Dial => 8,
             Self::Idle => 1000,
@@ -143,14 +140,13 @@ impl Scenario {
     }
 
     /// What the path between the two processes is like; they meet directly if there is none.
-    pub(super) fn path(self) -> Option<Conditions> {
+    pub(super) fn path(self) -> Option<PathConditions> {
         match self {
-            Self::LongPath => Some(Conditions {
-                frozen: false,
+            Self::LongPath => Some(PathConditions {
                 delay: LONG_PATH_DELAY,
                 bytes_per_second: Some(LONG_PATH_RATE),
             }),
-            Self::Resume => Some(Conditions::default()),
+            Self::Resume => Some(PathConditions::default()),
             Self::BulkDown
             | Self::BulkUp
             | Self::Echo

@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use dialback_fault_relay::{Conditions, Direction, Relay};
+use dialback_fault_relay::Relay;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep};
 
@@ -49,9 +50,18 @@ pub(super) struct Plan<'a> {
     /// The endpoint.
     pub(super) target: SocketAddr,
     /// What the path between the two processes is like, both ways; they meet directly if there is none.
-    pub(super) path: Option<Conditions>,
+    pub(super) path: Option<PathConditions>,
     /// Where files go.
     pub(super) scratch: &'a Scratch,
+}
+
+/// What both ways of a path are like; the default is as good as the loopback.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PathConditions {
+    /// How much later bytes arrive.
+    pub(super) delay: Duration,
+    /// What passes per second, in bytes; `None` for no limit.
+    pub(super) bytes_per_second: Option<NonZeroU64>,
 }
 
 #[derive(Debug)]
@@ -184,8 +194,11 @@ impl Plan<'_> {
         };
         let path = Relay::start(vec![target]).await;
         let path = path.map_err(BenchError::Prepare)?;
-        for direction in [Direction::Forth, Direction::Back] {
-            path.set(direction, conditions);
+        for direction in [&path.towards_target, &path.back] {
+            direction.delay(conditions.delay);
+            if let Some(rate) = conditions.bytes_per_second {
+                direction.throttle(rate.get());
+            }
         }
         Ok(Some(Arc::new(path)))
     }

@@ -84,6 +84,15 @@ impl<T> Mux<T> {
         }
     }
 
+    /// From now on drops what arrives for a stream, and asks for no more: its reader has failed, and
+    /// who sends is to notice.
+    pub(crate) fn refuse_received(&mut self, id: StreamId) {
+        if let Some(stream) = self.stream_mut(id) {
+            stream.receive.withhold();
+        }
+        self.discard_received(id);
+    }
+
     /// The peer has more for a stream than its credit: lets the window grow where it is what holds the stream
     /// back, as far as memory allows.
     pub(super) fn handle_blocked(&mut self, id: StreamId) {

@@ -20,6 +20,8 @@ pub(crate) struct ReceiveHalf {
     untold_grant: u64,
     /// Nobody reads any more: bytes are dropped and count as taken.
     discarding: bool,
+    /// Nothing is granted any more: nobody takes or even drops what the peer would send for it.
+    withholding: bool,
 }
 
 /// What a peer may send.
@@ -107,6 +109,9 @@ impl ReceiveHalf {
 
     /// Grants credit again where it is worth a packet. True when the peer is to be told.
     pub(super) fn grant(&mut self) -> bool {
+        if self.withholding {
+            return false;
+        }
         let Some(window) = self.window.as_mut() else {
             return false;
         };
@@ -131,6 +136,11 @@ impl ReceiveHalf {
         self.discarding = true;
         while self.take().is_some() {}
         changed
+    }
+
+    /// Grants nothing from now on.
+    pub(super) fn withhold(&mut self) {
+        self.withholding = true;
     }
 
     pub(super) fn is_discarding(&self) -> bool {

@@ -27,7 +27,6 @@ pub(super) async fn serve_endpoint<R: Runtime>(
         runtime: agent.runtime.clone(),
         tunnel,
         stream,
-        reset: None,
     };
     let started = agent.runtime.now();
     let dialled = tokio::select! {
@@ -65,8 +64,6 @@ struct EndpointStream<R: Runtime> {
     runtime: R,
     tunnel: Arc<Tunnel<Link>>,
     stream: StreamId,
-    /// A reset that a write ran into: the system tells of it once, and a read finds a mere end then.
-    reset: Option<io::Error>,
 }
 
 impl<R: Runtime> EndpointStream<R> {
@@ -125,10 +122,7 @@ impl<R: Runtime> Port for EndpointStream<R> {
 
     fn read_ended(&mut self, end: io::Result<()>) -> bool {
         let now = self.runtime.now();
-        let end = match self.reset.take() {
-            Some(reset) => Err(format!("write to the endpoint: {reset}")),
-            None => end.map_err(|error| format!("read from the endpoint: {error}")),
-        };
+        let end = end.map_err(|error| format!("read from the endpoint: {error}"));
         self.tunnel
             .with(|link| link.handle_endpoint_end(now, self.stream, end));
         true
@@ -139,9 +133,6 @@ impl<R: Runtime> Port for EndpointStream<R> {
     fn write_failed(&mut self, error: io::Error) -> bool {
         let now = self.runtime.now();
         let text = format!("write to the endpoint: {error}");
-        if error.kind() == io::ErrorKind::ConnectionReset {
-            self.reset = Some(error);
-        }
         self.tunnel
             .with(|link| link.handle_endpoint_write_failed(now, self.stream, text));
         true

@@ -3,12 +3,11 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use dialback_fault_relay::Relay;
 use dialback_runtime::Runtime;
 use dialback_tests::agent::AgentOptions;
 use dialback_tests::endpoint::{Endpoint, pattern};
 use dialback_tests::pki::Pki;
-
+use dialback_tests::relay::Relay;
 use dialback_tests::server::ServerOptions;
 use dialback_tests::tunnel::Tunnel;
 use dialback_tests::wait::within;
@@ -28,7 +27,7 @@ pub(super) async fn a_tunnel_that_is_cut_ends_its_streams_and_is_replaced<R: Run
             ..ServerOptions::default()
         };
         let server = world.server(&pki, options);
-        let relay = Relay::start(vec![server.agent_address]).await.unwrap();
+        let relay = Relay::start(vec![server.agent_address]).await;
         let mut options = AgentOptions {
             plain,
             ..AgentOptions::default()
@@ -78,9 +77,7 @@ pub(super) async fn an_agent_finds_a_server_that_starts_later<R: Runtime>(world:
         ..ServerOptions::default()
     };
     let second = world.server(&pki, second);
-    let relay = Relay::start(vec![first.agent_address, second.agent_address])
-        .await
-        .unwrap();
+    let relay = Relay::start(vec![first.agent_address, second.agent_address]).await;
     first.stop(Duration::ZERO).await;
     let agent = world.agent(&pki, relay.address, AgentOptions::default());
     second.agents(1).await;
@@ -102,7 +99,7 @@ pub(super) async fn streams_go_on_over_the_next_connection<R: Runtime>(world: &W
             ..ServerOptions::default()
         };
         let server = world.server(&pki, options);
-        let relay = Relay::start(vec![server.agent_address]).await.unwrap();
+        let relay = Relay::start(vec![server.agent_address]).await;
         let agent = world.agent(&pki, relay.address, AgentOptions::default());
         server.agents(1).await;
         let (echo, (sink, mut delivered)) = (Endpoint::echo().await, Endpoint::sink().await);

@@ -67,8 +67,8 @@ pub(super) async fn an_endpoint_that_reads_nothing_stalls_only_itself<R: Runtime
         let black_hole = Endpoint::black_hole().await;
         let stalled = Tunnel::dial(mode, &pair.socket(), &black_hole.address.to_string()).await;
         let mut stalled = stalled.unwrap();
+        let chunk = pattern(1 << 20);
         {
-            let chunk = pattern(1 << 20);
             let mut taken = 0;
             let sending = async {
                 while taken < BYTES {
@@ -81,9 +81,12 @@ pub(super) async fn an_endpoint_that_reads_nothing_stalls_only_itself<R: Runtime
                 () = others.go_on(&pair) => {}
             }
         }
-        // The endpoint goes, and with it what waited for it.
+        // The endpoint goes, and with it what waited for it. On a Unix socket who has nothing more to send may see
+        // a mere end.
         drop(black_hole);
-        assert!(within("the stream ends", stalled.rest()).await.is_err());
+        let cut = async { while stalled.send(&chunk).await.is_ok() {} };
+        within("the stream's end", cut).await;
+        assert!(mode == FrontendMode::HttpConnect || stalled.rest().await.is_err());
         drop(stalled);
         others.open.close().await;
         pair.end().await;

@@ -1,131 +1,24 @@
 //! The network between agents and servers, which can fail in all the ways that networks do.
 
-mod carry;
-mod direction;
 #[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::ops::Deref;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
-
-use carry::carry;
-pub use direction::Direction;
-use direction::{Conditions, thawed};
-
-/// Passes connections on to its targets in turn, as a load balancer would.
-pub struct Relay {
-    pub address: SocketAddr,
-    /// What befalls the bytes of who connects.
-    pub towards_target: Direction,
-    /// What befalls the answers.
-    pub back: Direction,
-    accepted: Arc<AtomicUsize>,
-    refusing: Arc<AtomicBool>,
-    cuts: watch::Sender<u64>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
+/// The relay with faults, whose start fails the test if it fails.
+pub struct Relay(dialback_fault_relay::Relay);
 
 impl Relay {
     pub async fn start(targets: Vec<SocketAddr>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (towards_target, back) = (Direction::default(), Direction::default());
-        let conditions = (towards_target.subscribe(), back.subscribe());
-        let accepted = Arc::new(AtomicUsize::new(0));
-        let refusing = Arc::new(AtomicBool::new(false));
-        let (cuts, mut cut) = watch::channel(0);
-        let (counter, refuses) = (Arc::clone(&accepted), Arc::clone(&refusing));
-        let task = tokio::spawn(async move {
-            let mut connections = JoinSet::new();
-            loop {
-                tokio::select! {
-                    Ok((near, _)) = listener.accept() => {
-                        if refuses.load(Ordering::Relaxed) {
-                            continue;
-                        }
-                        let turn = counter.fetch_add(1, Ordering::Relaxed);
-                        let target = targets[turn % targets.len()];
-                        connections.spawn(join(near, target, conditions.clone()));
-                    }
-                    Ok(()) = cut.changed() => connections.abort_all(),
-                    Some(_) = connections.join_next() => {}
-                }
-            }
-        });
-        Self {
-            address,
-            towards_target,
-            back,
-            accepted,
-            refusing,
-            cuts,
-            task,
-        }
-    }
-
-    /// Cuts every connection; new ones are passed on as before.
-    pub fn cut(&self) {
-        self.cuts.send_modify(|cuts| *cuts += 1);
-    }
-
-    /// Closes every connection that comes from now on.
-    pub fn refuse(&self) {
-        self.refusing.store(true, Ordering::Relaxed);
-    }
-
-    /// Nothing passes either way and connections stay, as when a firewall drops every packet. New ones are
-    /// taken, and reach the target once bytes flow again.
-    pub fn freeze(&self) {
-        self.towards_target.freeze();
-        self.back.freeze();
-    }
-
-    /// Undoes [`Relay::freeze`].
-    pub fn thaw(&self) {
-        self.towards_target.thaw();
-        self.back.thaw();
-    }
-
-    /// Connections so far.
-    #[must_use]
-    pub fn accepted(&self) -> usize {
-        self.accepted.load(Ordering::Relaxed)
+        Self(dialback_fault_relay::Relay::start(targets).await.unwrap())
     }
 }
 
-/// Carries one connection until both its directions have ended or one has failed.
-async fn join(
-    near: TcpStream,
-    target: SocketAddr,
-    (mut towards_target, mut back): (watch::Receiver<Conditions>, watch::Receiver<Conditions>),
-) {
-    // A handshake takes both directions.
-    thawed(&mut towards_target).await;
-    thawed(&mut back).await;
-    let Ok(far) = TcpStream::connect(target).await else {
-        return;
-    };
-    for socket in [&near, &far] {
-        let _ = socket.set_nodelay(true);
+impl Deref for Relay {
+    type Target = dialback_fault_relay::Relay;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
-    let (near_read, near_write) = near.into_split();
-    let (far_read, far_write) = far.into_split();
-    let _ = tokio::try_join!(
-        carry(near_read, far_write, towards_target.clone()),
-        carry(far_read, near_write, back.clone()),
-    );
-    // The news of a failure doesn't pass a frozen direction either.
-    thawed(&mut towards_target).await;
-    thawed(&mut back).await;
 }

@@ -17,7 +17,7 @@ use state::{AgentStream, Phase};
 
 use crate::close::{CloseReason, Initiator};
 use crate::ids::{ConnectId, DialId, StreamId};
-use crate::mux::{Ended, Mux, QueuedBytes, Received, Stream, StreamTimer};
+use crate::mux::{Ended, Mux, QueuedBytes, Received, StreamTimer};
 use crate::negotiated::Negotiated;
 use crate::session::{Session, SessionError, SessionTimeout};
 use crate::wire::Packet;
@@ -425,8 +425,14 @@ impl Link {
     ///
     /// Everything read before is delivered before the close. What the frontend has sent already is still
     /// written to the endpoint.
-    /// With `half-close/1` an EOF ends this direction alone.
+    /// With `half-close/1` an EOF ends this direction alone, unless writing has failed before.
     pub fn handle_endpoint_end(&mut self, now: Instant, id: StreamId, end: Result<(), String>) {
+        // A reset is told once only: to whom it met while writing, it looks like an end to who reads.
+        let write_failed = self
+            .mux
+            .stream_mut(id)
+            .and_then(|stream| stream.state.write_failed.take());
+        let end = end.and(write_failed.map_or(Ok(()), Err));
         if end.is_ok() && self.negotiated.half_close && self.end_writing(now, id) {
             return;
         }
@@ -457,17 +463,19 @@ impl Link {
         true
     }
 
-    /// Writing to the endpoint failed: what still comes for it is dropped.
+    /// Writing to the endpoint failed: what still comes for it is dropped, and no more is asked for.
     ///
-    /// The stream goes on until the endpoint's own side ends, since what it sent before may still be read; if that
-    /// has ended, the stream ends now.
+    /// The stream goes on until the endpoint's own side ends, since what it sent before may still be read; then, or
+    /// now if that has ended, the stream ends with this error.
     pub fn handle_endpoint_write_failed(&mut self, now: Instant, id: StreamId, error: String) {
-        self.mux.discard_received(id);
-        let ended = |stream: &Stream<AgentStream>| {
-            stream.state.endpoint_ended && matches!(stream.state.phase, Phase::Open)
+        self.mux.refuse_received(id);
+        let Some(stream) = self.mux.stream_mut(id) else {
+            return;
         };
-        if self.mux.stream(id).is_some_and(ended) {
+        if stream.state.endpoint_ended && matches!(stream.state.phase, Phase::Open) {
             self.close(now, id, CloseReason::EndpointFailed(error.clone()), error);
+        } else {
+            stream.state.write_failed.get_or_insert(error);
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) struct AgentStream {
     pub(super) shutdown_told: bool,
     /// The endpoint sends no more, and the stream goes on.
     pub(super) endpoint_ended: bool,
+    /// Why the endpoint takes no more: what the frontend sent was not all delivered.
+    pub(super) write_failed: Option<String>,
 }
 
 /// ```text
@@ -46,6 +48,7 @@ impl AgentStream {
             frontend_ended: false,
             shutdown_told: false,
             endpoint_ended: false,
+            write_failed: None,
         }
     }
 }

@@ -165,6 +165,26 @@ fn an_endpoint_that_takes_no_more_after_its_own_end_ends_the_stream() {
     assert!(t.link.is_empty());
 }
 
+/// A reset that a write met looks like an end to the read behind it: the frontend must not take it for one.
+#[test]
+fn an_end_behind_a_write_that_failed_is_no_orderly_end() {
+    let mut t = fixture();
+    let id = t.open(1);
+    t.endpoint_sends(id, 20);
+    t.link
+        .handle_endpoint_write_failed(t.now, id, "write: reset".to_owned());
+    t.data(1, 100_000);
+    assert_eq!(t.transmit_all(), [data_packet(1, 20)], "and no credit");
+    t.endpoint_sends(id, 5);
+    t.endpoint_ends(id, Ok(()));
+    let expected = [data_packet(1, 5), close_response(1, "write: reset")];
+    assert_eq!(t.transmit_all(), expected);
+    t.endpoint_goes(id);
+    let reason = CloseReason::EndpointFailed("write: reset".to_owned());
+    assert_eq!(t.close_reason(), reason);
+    assert!(t.link.is_empty());
+}
+
 #[test]
 fn an_endpoint_that_takes_nothing_after_both_ends_is_cut() {
     let mut t = fixture();

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::direction::Conditions;
+use crate::direction::Conditions;
 
 /// The most that is read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -23,7 +23,7 @@ const UNDER_WAY_BYTES: usize = 16 * 1024 * 1024;
 /// The model is a wire with a slow entrance: a chunk takes its size over the rate to get in, and the latency to get
 /// out. What does not get in yet stays in the sockets, whose sender is paused when they are full. So what waits
 /// here is at most the rate times the latency and a chunk or two.
-pub(super) async fn carry(
+pub(crate) async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut conditions: watch::Receiver<Conditions>,
