@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 use super::attempt::{Established, Resumed};
 use super::observer::LinkObserver;
 use super::{Agent, HeldLink, Report};
-use crate::grpc::{Caller, ClientConnection};
+use crate::grpc::{Caller, ClientConnection, Http2Config};
 use crate::runtime::Runtime;
 use crate::timer::{Timer, timeout_at};
 use crate::tunnel::{Tunnel, TunnelDriver, TunnelEnd};
@@ -180,10 +180,13 @@ impl<R: Runtime> ServedLink<R> {
     ) -> Self {
         let Established {
             caller,
-            connection,
+            mut connection,
             stream,
             ..
         } = transport;
+        if tunnel.with(|link| link.has_flow_control()) {
+            connection.set_stream_window(Http2Config::CREDITED_STREAM_WINDOW);
+        }
         let runtime = agent.runtime.clone();
         Self {
             driver: TunnelDriver::new(runtime.clone(), Arc::clone(tunnel), stream),

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::activity::Activity;
 use super::call::MethodName;
-use super::config::{ClientConfig, RESET_MEMORY};
+use super::config::{ClientConfig, MAX_WINDOW, RESET_MEMORY};
 use super::error::ConnectionError;
 use super::headers::{self, CONTENT_TYPE_GRPC, GRPC_TIMEOUT};
 use super::keepalive::Keepalive;
@@ -59,6 +59,8 @@ use crate::timer::timeout_at;
 pub struct ClientConnection<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> {
     /// `None` once the connection has ended.
     h2: Option<h2::client::Connection<Watched<T>, Frame>>,
+    /// To be told to the peer.
+    stream_window: Option<u32>,
     activity: Arc<Activity>,
     keepalive: Option<Keepalive<R>>,
 }
@@ -101,6 +103,7 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> ClientConnection<R, T> {
         };
         let connection = Self {
             h2: Some(connection),
+            stream_window: None,
             activity,
             keepalive,
         };
@@ -115,6 +118,9 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> ClientConnection<R, T> {
         let Some(h2) = &mut self.h2 else {
             return Poll::Ready(Ok(()));
         };
+        // Refused while other settings wait for their acknowledgement, which brings the next turn.
+        self.stream_window
+            .take_if(|bytes| h2.set_initial_window_size(*bytes).is_ok());
         self.activity.hold_writes(true);
         let mut end = Pin::new(&mut *h2).poll(cx);
         self.activity.hold_writes(false);
@@ -135,6 +141,12 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> ClientConnection<R, T> {
             return Poll::Ready(Err(ConnectionError::KeepaliveTimeout));
         }
         Poll::Pending
+    }
+
+    /// Changes what the server may send on each stream before the reader has taken any, in bytes; at most 2^31 - 1
+    /// counts. It is told with the next settings, once it has acknowledged the first.
+    pub fn set_stream_window(&mut self, bytes: u32) {
+        self.stream_window = Some(bytes.min(MAX_WINDOW));
     }
 
     /// [`poll_closed`](Self::poll_closed) as a future, for a connection with a task of its own.

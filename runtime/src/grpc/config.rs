@@ -10,7 +10,7 @@ use http::HeaderValue;
 pub const ACCEPT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The largest flow-control window that HTTP/2 knows.
-const MAX_WINDOW: u32 = (1 << 31) - 1;
+pub(super) const MAX_WINDOW: u32 = (1 << 31) - 1;
 
 /// What both ends of a connection set the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,12 +49,22 @@ pub struct Http2Config {
 }
 
 impl Http2Config {
+    /// What [`stream_window`](Self::stream_window) becomes for a tunnel whose streams have credit of their own
+    /// ([`ServerConnection::set_stream_window`](super::ServerConnection::set_stream_window)), in bytes.
+    ///
+    /// h2 gives window back only when a third of it is used up, so a stream has two thirds of it to fill its path
+    /// with. Twice what a session may have under way by default
+    /// ([`SessionConfig::retained_bytes`](dialback_core::SessionConfig::retained_bytes)), it holds nothing back: a
+    /// tunnel that waits for window keeps all its streams waiting. Nothing more is held for it either, since a
+    /// tunnel of streams with credit is always read.
+    pub const CREDITED_STREAM_WINDOW: u32 = 32 * 1024 * 1024;
+
     /// For an agent's connection: one long-lived stream, which carries everything.
     #[must_use]
     pub const fn tunnel() -> Self {
         Self {
             stream_window: 8 * 1024 * 1024,
-            connection_window: 16 * 1024 * 1024,
+            connection_window: Self::CREDITED_STREAM_WINDOW,
             max_frame_size: 128 * 1024,
             max_send_buffer: 128 * 1024,
             max_header_list: 64 * 1024,
@@ -247,6 +257,6 @@ mod tests {
     #[test]
     fn the_budget_covers_a_window_of_single_bytes() {
         let config = Http2Config::tunnel();
-        assert_eq!(config.data_frame_budget(), 256 * 16 * 1024 * 1024);
+        assert_eq!(config.data_frame_budget(), 256 * 32 * 1024 * 1024);
     }
 }

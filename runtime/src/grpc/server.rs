@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::activity::Activity;
 use super::call::Call;
-use super::config::{RESET_MEMORY, ServerConfig};
+use super::config::{MAX_WINDOW, RESET_MEMORY, ServerConfig};
 use super::error::ConnectionError;
 use super::keepalive::Keepalive;
 use super::transport::Guarded;
@@ -53,6 +53,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct ServerConnection<R: Runtime, T> {
     /// `None` once the connection has ended.
     h2: Option<h2::server::Connection<Guarded<R, T>, Frame>>,
+    /// To be told to the peer.
+    stream_window: Option<u32>,
     activity: Arc<Activity>,
     keepalive: Keepalive<R>,
     closing: Closing<R>,
@@ -91,6 +93,7 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> ServerConnection<R, T> {
             .expect("a fresh connection's PINGs were not taken yet");
         Ok(Self {
             h2: Some(h2),
+            stream_window: None,
             keepalive: Keepalive::new(
                 runtime.clone(),
                 config.keepalive,
@@ -119,6 +122,9 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> ServerConnection<R, T> {
             let Some(h2) = &mut self.h2 else {
                 return Poll::Ready(None);
             };
+            // Refused while other settings wait for their acknowledgement, which brings the next turn.
+            self.stream_window
+                .take_if(|bytes| h2.set_initial_window_size(*bytes).is_ok());
             let idle = !h2.has_streams();
             self.activity.set_has_streams(!idle);
             self.activity.hold_writes(true);
@@ -176,6 +182,12 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> ServerConnection<R, T> {
     /// connection stands still.
     pub async fn accept(&mut self) -> Option<Result<Call, ConnectionError>> {
         poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// Changes what the client may send on each stream before the reader has taken any, in bytes; at most 2^31 - 1
+    /// counts. It is told with the next settings, once it has acknowledged the first.
+    pub fn set_stream_window(&mut self, bytes: u32) {
+        self.stream_window = Some(bytes.min(MAX_WINDOW));
     }
 
     /// Whether any call is under way.

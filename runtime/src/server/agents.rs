@@ -16,7 +16,7 @@ use super::agent_call::{AcceptedCall, agent_metadata};
 use super::authentication::{AgentIdentity, AgentRefused, BearerToken};
 use super::pending_agent::{AgentCall, PendingAgent};
 use super::stop::Stage;
-use crate::grpc::{self, Call, MethodName, ServerConnection};
+use crate::grpc::{self, Call, Http2Config, MethodName, ServerConnection};
 use crate::listen::accept_loop;
 use crate::metrics::{Counted, TlsListener};
 use crate::net::{Listener, PeerAddr, Socket, TcpOptions};
@@ -224,6 +224,10 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> AgentConnection<R, T> {
             stream,
             retired,
         } = accepted;
+        if tunnel.with(|link| link.has_flow_control()) {
+            let window = Http2Config::CREDITED_STREAM_WINDOW;
+            self.connection.set_stream_window(window);
+        }
         let mut link = AgentLink {
             peer,
             agent_id,

@@ -2,11 +2,17 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
+use std::time::Duration;
 
-use dialback_runtime::grpc::{Http2Config, MessageStream};
+use dialback_runtime::Runtime;
+use dialback_runtime::grpc::{
+    ClientConnection, Http2Config, MessageStream, MethodName, ServerConnection, Target,
+};
 use http::HeaderMap;
 
-use crate::harness::{agent, agents, data, echo, pair, pattern, receive, send};
+use crate::harness::{
+    PIPE_BYTES, Server, agent, agents, data, echo, pair, pattern, receive, runtime, send,
+};
 
 const MESSAGE_BYTES: usize = 10_000;
 
@@ -51,6 +57,41 @@ async fn a_sender_is_stopped_by_window_and_buffer_and_goes_on_after() {
     }
     send(&mut stream, data("after")).await;
     assert_eq!(receive(&mut accepted).await, "after");
+}
+
+/// Asked for at once, which is before the first settings can have been acknowledged.
+#[tokio::test]
+async fn a_stream_window_that_is_set_later_holds_on_both_sides() {
+    let (mut agents, mut agent) = (agents(), agent());
+    for config in [&mut agents.http2, &mut agent.http2] {
+        config.stream_window = 100_000;
+        config.max_send_buffer = 50_000;
+    }
+    let (near, far) = tokio::io::duplex(PIPE_BYTES);
+    let runtime = runtime();
+    let deadline = runtime.now() + Duration::from_secs(60);
+    let target = Target::new(false, "proxy.test:8091").unwrap();
+    let (serving, calling) = tokio::join!(
+        ServerConnection::handshake(&runtime, near, &agents, deadline),
+        ClientConnection::handshake(&runtime, far, target, &agent, deadline),
+    );
+    let mut serving = serving.unwrap();
+    serving.set_stream_window(400_000);
+    let mut server = Server::serve(serving);
+    let (mut caller, mut connection) = calling.unwrap();
+    connection.set_stream_window(300_000);
+    tokio::spawn(async move { connection.closed().await });
+    let mut stream = caller
+        .call(&MethodName::CONNECT, HeaderMap::new(), None)
+        .unwrap();
+    let mut accepted = server.call().await.accept(HeaderMap::new()).unwrap();
+    stream.response_headers().await.unwrap();
+
+    for (sender, window) in [(&mut stream, 400_000), (&mut accepted, 300_000)] {
+        let sent = send_until_blocked(sender).await * MESSAGE_BYTES;
+        let most = window + 50_000 + 2 * MESSAGE_BYTES;
+        assert!((window..=most).contains(&sent), "{sent} bytes");
+    }
 }
 
 #[tokio::test]

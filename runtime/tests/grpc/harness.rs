@@ -47,9 +47,17 @@ impl Server {
     {
         let runtime = runtime();
         let deadline = runtime.now() + Duration::from_secs(60);
-        let mut connection = ServerConnection::handshake(&runtime, io, config, deadline)
+        let connection = ServerConnection::handshake(&runtime, io, config, deadline)
             .await
             .unwrap();
+        Self::serve(connection)
+    }
+
+    /// Serves in a task of its own.
+    pub(crate) fn serve<T>(mut connection: ServerConnection<TokioRuntime, T>) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (sender, calls) = mpsc::unbounded_channel();
         let ended = tokio::spawn(async move {
             while let Some(call) = connection.accept().await.transpose()? {

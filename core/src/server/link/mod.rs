@@ -64,6 +64,13 @@ impl Link {
         }
     }
 
+    /// Whether the streams have credit of their own (`flow-control/1`): none can then stop the tunnel from being
+    /// read.
+    #[must_use]
+    pub const fn has_flow_control(&self) -> bool {
+        self.negotiated.peer_window_bytes.is_some()
+    }
+
     // ---- from the agent ----
 
     /// A packet from the agent.
