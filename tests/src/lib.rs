@@ -17,6 +17,7 @@ pub mod frontend;
 pub mod log;
 pub mod observed;
 pub mod pair;
+pub mod path;
 pub mod peers;
 pub mod pki;
 pub mod relay;
