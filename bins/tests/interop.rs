@@ -60,6 +60,18 @@ fn curl() {
     });
 }
 
+#[test]
+fn ssh() {
+    run_or_skip("ssh", |suite| {
+        let version = "import sys, asyncssh; assert sys.version_info >= (3, 10), sys.version";
+        suite.needs(suite.python().args(["-c", version]))?;
+        suite.needs(Command::new("openssl").arg("version"))?;
+        suite.needs(Command::new("ssh").arg("-V"))?;
+        suite.run(&mut suite.unittest());
+        Ok(())
+    });
+}
+
 /// What is missing, in words.
 struct Missing(String);
 
