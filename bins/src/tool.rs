@@ -37,7 +37,7 @@ struct Tool {
 #[derive(Debug, Subcommand)]
 enum Command {
     #[command(flatten)]
-    Client(client::Command),
+    Client(Box<client::Command>),
     /// Make a certificate authority for agents, one for frontends, and what they sign
     Certs(certs::Options),
     /// Start a server and an agent on this machine and fetch a page through them
@@ -90,7 +90,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         child::end_with_stdin();
     }
     match tool.command {
-        Command::Client(command) => match client::run(command) {
+        Command::Client(command) => match client::run(*command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("dialback: {error}");

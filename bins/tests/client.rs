@@ -7,7 +7,11 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::Arc;
 use std::thread;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use support::daemon::{PROMPTLY, eventually};
 use support::pair::{Front, Pair};
@@ -60,6 +64,36 @@ fn web() -> SocketAddr {
             connection,
             "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{first}\n"
         )
+    })
+}
+
+/// As [`web`], over TLS with the server's certificate of `pair`.
+fn secure_web(pair: &Pair) -> SocketAddr {
+    let chain = CertificateDer::pem_file_iter(pair.site.file("server.crt"))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let key = PrivateKeyDer::from_pem_file(pair.site.file("server.key")).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let config = Arc::new(config);
+    endpoint(move |connection| {
+        let session = rustls::ServerConnection::new(Arc::clone(&config));
+        let mut stream = rustls::StreamOwned::new(session.map_err(io::Error::other)?, connection);
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            head.extend(byte);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nsecret")?;
+        stream.conn.send_close_notify();
+        stream.flush()
     })
 }
 
@@ -420,6 +454,32 @@ fn requests_are_sent_and_counted() {
     let failed = run("request", &flags, &["--count=2", &url], b"");
     assert_eq!(failed.status.code(), Some(3));
     assert!(told(&failed).ends_with("dialback: 2 of 2 failed\n"));
+    pair.finish();
+}
+
+#[test]
+fn requests_go_to_https_targets_too() {
+    let pair = Pair::start(Front::ConnectUnix, &[]);
+    let flags = through(&pair, Front::ConnectUnix);
+    let url = format!("https://{}/", secure_web(&pair));
+    let ca = |name: &str| format!("--target-ca={}", pair.site.file(name).display());
+    let output = run(
+        "request",
+        &flags,
+        &["--body", &ca("server-ca.crt"), &url],
+        b"",
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("secret1: 200, 6 bytes, "), "{text}");
+    for (flag, code, words) in [
+        (ca("cluster-ca.crt"), 5, "UnknownIssuer"),
+        (ca("none"), 1, "--target-ca: cannot read"),
+    ] {
+        let refused = run("request", &flags, &[&flag, &url], b"");
+        assert_eq!(refused.status.code(), Some(code), "{}", told(&refused));
+        assert!(told(&refused).contains(words), "{}", told(&refused));
+    }
     pair.finish();
 }
 

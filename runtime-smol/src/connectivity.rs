@@ -3,8 +3,8 @@
 //! Streams speak the traits of `tokio::io`, which need no runtime of tokio's.
 
 pub use dialback_runtime::connectivity::{
-    Closed, ConnectivityConfig, ConnectivityError, DialError, DialerOptions, NetworkContext,
-    ProxyAddress, ProxyError, Route, TcpProxy, TlsFiles,
+    Closed, Closing, ConnectivityConfig, ConnectivityError, DialError, DialerOptions,
+    NetworkContext, ProxyAddress, ProxyError, Route, TcpProxy, TlsFiles,
 };
 
 use crate::executor::ExecutorHandle;

@@ -176,20 +176,24 @@ fn everything_before_either_end_is_delivered() {
             let source = Endpoint::source(8 << 20).await;
             let mut stream = dialer.dial(&source.address.to_string()).await.unwrap();
             let mut got = Vec::new();
+            let closing = stream.closing();
             within("the download ends", stream.read_to_end(&mut got))
                 .await
                 .unwrap();
             assert!(got == pattern(8 << 20), "{} bytes", got.len());
-            assert_eq!(stream.closed(), Some(&Closed::ByEndpoint));
+            assert_eq!(stream.closed(), Some(Closed::ByEndpoint));
             drop(stream);
+            assert_eq!(closing.closed().await, Closed::ByEndpoint);
             let (sink, mut delivered) = Endpoint::sink().await;
             for shut_down in [true, false] {
                 let mut stream = dialer.dial(&sink.address.to_string()).await.unwrap();
+                let closing = tokio::spawn(stream.closing().closed());
                 stream.write_all(&pattern(8 << 20)).await.unwrap();
                 if shut_down {
                     stream.shutdown().await.unwrap();
                 }
                 drop(stream);
+                assert_eq!(closing.await.unwrap(), Closed::Dropped);
                 let delivery = within("an upload", delivered.recv()).await.unwrap();
                 assert!(
                     delivery.bytes == pattern(8 << 20),

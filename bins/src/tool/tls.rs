@@ -8,7 +8,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
-use rustls::version::TLS13;
+use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use thiserror::Error;
 
@@ -66,6 +66,19 @@ pub(crate) fn client(identity: &Identity) -> Result<ClientConfig, TlsError> {
         .with_root_certificates(roots(&identity.ca)?)
         .with_client_auth_cert(chain, key)
         .map_err(unusable)
+}
+
+/// A client that shows nothing and trusts servers of `ca`; TLS 1.2 too, as servers anywhere may have it.
+pub(crate) fn anonymous_client(ca: &Path) -> Result<ClientConfig, TlsError> {
+    let unusable = |source| TlsError::Certificate {
+        path: ca.to_owned(),
+        source,
+    };
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(unusable)?
+        .with_root_certificates(roots(ca)?);
+    Ok(config.with_no_client_auth())
 }
 
 /// A server that shows its certificate and demands one of its CA.

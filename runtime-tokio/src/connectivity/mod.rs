@@ -32,8 +32,8 @@ mod connector;
 pub use connector::{Connector, ConnectorError, ConnectorStream};
 
 pub use dialback_runtime::connectivity::{
-    Closed, ConnectivityConfig, ConnectivityError, DialError, DialerOptions, NetworkContext,
-    ProxyAddress, ProxyError, Route, TcpProxy, TlsFiles,
+    Closed, Closing, ConnectivityConfig, ConnectivityError, DialError, DialerOptions,
+    NetworkContext, ProxyAddress, ProxyError, Route, TcpProxy, TlsFiles,
 };
 
 use crate::runtime::TokioRuntime;

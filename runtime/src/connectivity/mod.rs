@@ -38,7 +38,7 @@ mod transport;
 pub use dialer::{Dialer, DialerOptions};
 pub use error::{ConnectivityError, DialError, ProxyError};
 pub use lookup::{Connectivity, NetworkContext};
-pub use stream::{Closed, DialbackStream};
+pub use stream::{Closed, Closing, DialbackStream};
 
 pub use dialback_core::connectivity::{
     ConnectivityConfig, ProxyAddress, Route, TcpProxy, TlsFiles,

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
 
 use super::grpc_stream::GrpcStream;
 use super::transport::Transport;
@@ -21,7 +22,7 @@ pub struct DialbackStream<R: Runtime> {
     way: Way<R>,
     local: String,
     remote: String,
-    closed: Option<Closed>,
+    closed: watch::Sender<Option<Closed>>,
 }
 
 #[derive(Debug)]
@@ -42,6 +43,8 @@ pub enum Closed {
     ByEndpoint,
     /// The connection broke or was refused: kind and words of the error that a read or write ended with.
     Failed(io::ErrorKind, String),
+    /// This side let the stream go before anything else ended it.
+    Dropped,
 }
 
 impl fmt::Display for Closed {
@@ -49,6 +52,7 @@ impl fmt::Display for Closed {
         match self {
             Self::ByEndpoint => f.write_str("closed by the endpoint"),
             Self::Failed(_, text) => f.write_str(text),
+            Self::Dropped => f.write_str("closed by this side"),
         }
     }
 }
@@ -59,7 +63,7 @@ impl<R: Runtime> DialbackStream<R> {
             way,
             local,
             remote: remote.to_owned(),
-            closed: None,
+            closed: watch::Sender::new(None),
         }
     }
 
@@ -77,17 +81,47 @@ impl<R: Runtime> DialbackStream<R> {
 
     /// Whether and how the connection has ended: an end of file or an error was met.
     #[must_use]
-    pub const fn closed(&self) -> Option<&Closed> {
-        self.closed.as_ref()
+    pub fn closed(&self) -> Option<Closed> {
+        self.closed.borrow().clone()
     }
 
-    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
-        if let Err(error) = &result
-            && self.closed.is_none()
-        {
-            self.closed = Some(Closed::Failed(error.kind(), error.to_string()));
+    /// Tells how the connection ends once it has, to who does not read or write it: to be asked for before the stream
+    /// is split or given away.
+    #[must_use]
+    pub fn closing(&self) -> Closing {
+        Closing(self.closed.subscribe())
+    }
+
+    fn end(&self, how: impl FnOnce() -> Closed) {
+        self.closed.send_if_modified(|closed| {
+            let first = closed.is_none();
+            if first {
+                *closed = Some(how());
+            }
+            first
+        });
+    }
+
+    fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result {
+            self.end(|| Closed::Failed(error.kind(), error.to_string()));
         }
         result
+    }
+}
+
+/// Waits for the end of a stream, see [`DialbackStream::closing`].
+#[derive(Clone, Debug)]
+pub struct Closing(watch::Receiver<Option<Closed>>);
+
+impl Closing {
+    /// How the stream has ended: what the first read that met an end, or the first operation that failed, showed;
+    /// [`Closed::Dropped`] where the stream was let go before.
+    pub async fn closed(mut self) -> Closed {
+        match self.0.wait_for(Option::is_some).await {
+            Ok(closed) => closed.clone().unwrap_or(Closed::Dropped),
+            Err(_) => Closed::Dropped,
+        }
     }
 }
 
@@ -114,8 +148,8 @@ impl<R: Runtime> AsyncRead for DialbackStream<R> {
             }
             Way::Grpc(inner) => ready!(Pin::new(inner).poll_read(cx, buffer)),
         };
-        if read.is_ok() && buffer.filled().len() == before && stream.closed.is_none() {
-            stream.closed = Some(Closed::ByEndpoint);
+        if read.is_ok() && buffer.filled().len() == before {
+            stream.end(|| Closed::ByEndpoint);
         }
         Poll::Ready(stream.note(read))
     }

@@ -1,7 +1,7 @@
 //! Connections to a proxy server.
 
 use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,17 +18,7 @@ use super::error::ProxyError;
 use crate::dial::dial_endpoint;
 use crate::net::{Socket as _, TcpOptions};
 use crate::runtime::Runtime;
-use crate::tls::{ClientTls, KeyPairFiles, TlsError};
-
-/// Where systems keep the CAs that they trust (Go, `crypto/x509/root_linux.go`).
-const SYSTEM_CAS: [&str; 6] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/pki/tls/cacert.pem",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
+use crate::tls::{ClientTls, KeyPairFiles, TlsError, system_cas};
 
 /// What is spoken over a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,14 +148,6 @@ fn tls(
     let name = ServerName::try_from(name)
         .map_err(|error| TlsError::Config(rustls::Error::General(error.to_string())))?;
     Ok((Arc::new(config), name))
-}
-
-fn system_cas() -> PathBuf {
-    let named = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty());
-    named.map(PathBuf::from).unwrap_or_else(|| {
-        let existing = SYSTEM_CAS.into_iter().find(|file| Path::new(file).exists());
-        PathBuf::from(existing.unwrap_or(SYSTEM_CAS[0]))
-    })
 }
 
 /// A connection to a proxy server, or, over TCP, to an endpoint itself.

@@ -11,6 +11,7 @@ mod identity;
 mod policy;
 mod random;
 mod server;
+mod system_cas;
 
 pub use client::ClientTls;
 pub use error::{CaError, KeyPairError, TlsError};
@@ -20,3 +21,4 @@ pub(crate) use identity::identity;
 pub use policy::{TlsPolicy, TlsPolicyError, TlsWarning};
 pub(crate) use random::random;
 pub use server::{ServerTls, TlsProtocol};
+pub use system_cas::system_cas;

@@ -8,6 +8,8 @@ use dialback_runtime::listen::ListenError;
 use dialback_runtime::tls::TlsError;
 use thiserror::Error;
 
+use crate::tool::tls;
+
 /// Why a client tool ended.
 #[derive(Debug, Error)]
 pub(crate) enum ClientError {
@@ -26,6 +28,9 @@ pub(crate) enum ClientError {
     /// Certificates can't be used.
     #[error(transparent)]
     Tls(#[from] Box<TlsError>),
+    /// The CA of the target can't be used.
+    #[error("--target-ca: {0}")]
+    TargetTls(#[source] tls::TlsError),
     /// A file can't be read.
     #[error("cannot read {file}: {error}")]
     File {
@@ -75,6 +80,7 @@ impl ClientError {
             | Self::Url(_)
             | Self::Connectivity(_)
             | Self::Tls(_)
+            | Self::TargetTls(_)
             | Self::File { .. }
             | Self::Listen(_)
             | Self::Listener(_) => 1,

@@ -73,7 +73,9 @@ pub(super) fn read(head: &[u8], access: &Credentials) -> Result<Asked, Refusal> 
     if method == "CONNECT" {
         return Ok(Asked::Tunnel(target.to_owned()));
     }
-    let HttpUrl { to, host, path } = HttpUrl::split(target).ok_or(Refusal::BadRequest)?;
+    let HttpUrl { to, host, path, .. } = HttpUrl::split(target)
+        .filter(|url| !url.secure)
+        .ok_or(Refusal::BadRequest)?;
     let mut passed = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n").into_bytes();
     let named = named_by_connection(request.headers);
     let is_upgrade = named.iter().any(|name| name == "upgrade");
@@ -94,9 +96,11 @@ pub(super) fn read(head: &[u8], access: &Credentials) -> Result<Asked, Refusal> 
     Ok(Asked::Forward { to, head: passed })
 }
 
-/// An `http` URL in the parts that a request needs.
+/// An `http` or `https` URL in the parts that a request needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HttpUrl {
+    /// `https`.
+    pub(super) secure: bool,
     /// `host:port`, to connect to.
     pub(super) to: String,
     /// What the `Host` header says.
@@ -106,10 +110,11 @@ pub(super) struct HttpUrl {
 }
 
 impl HttpUrl {
-    /// Splits `http://[user@]host[:port][/path][?query][#fragment]`.
+    /// Splits `http[s]://[user@]host[:port][/path][?query][#fragment]`.
     pub(super) fn split(url: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
-        if !scheme.eq_ignore_ascii_case("http") {
+        let secure = scheme.eq_ignore_ascii_case("https");
+        if !secure && !scheme.eq_ignore_ascii_case("http") {
             return None;
         }
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -122,13 +127,29 @@ impl HttpUrl {
             return None;
         }
         let has_port = host.rfind(':') > host.rfind(']');
-        let port = if has_port { "" } else { ":80" };
+        let port = match (has_port, secure) {
+            (true, _) => "",
+            (false, false) => ":80",
+            (false, true) => ":443",
+        };
         let slash = if path.starts_with('/') { "" } else { "/" };
         Some(Self {
+            secure,
             to: format!("{host}{port}"),
             host: host.to_owned(),
             path: format!("{slash}{path}"),
         })
+    }
+}
+
+impl HttpUrl {
+    /// The host without its port, and without the brackets of an IPv6 address.
+    pub(super) fn host_name(&self) -> &str {
+        let host = match self.host.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => host,
+            Some(_) | None => &self.host,
+        };
+        host.trim_start_matches('[').trim_end_matches(']')
     }
 }
 
@@ -204,12 +225,21 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_is_asked_for_a_tunnel_where_the_client_wants_tls() {
+        let head = b"GET https://web/ HTTP/1.1\r\nHost: web\r\n\r\n";
+        let asked = read(head, &Credentials::none());
+        assert_eq!(asked, Err(Refusal::BadRequest));
+    }
+
+    #[test]
     fn urls_are_split() {
         for (url, to, path) in [
             ("http://a", "a:80", "/"),
             ("HTTP://a:8080/x#y", "a:8080", "/x"),
             ("http://[::1]?q=/", "[::1]:80", "/?q=/"),
             ("http://[::1]:81/", "[::1]:81", "/"),
+            ("https://a", "a:443", "/"),
+            ("https://a:80/", "a:80", "/"),
         ] {
             let split = HttpUrl::split(url).unwrap();
             assert_eq!(
@@ -217,12 +247,13 @@ mod tests {
                 (to, path),
                 "{url}"
             );
+            assert!(["a", "::1"].contains(&split.host_name()), "{url}");
         }
         for url in [
             "",
             "a",
             "/",
-            "https://a/",
+            "ftp://a/",
             "http://",
             "http:///x",
             "http://:80/",
