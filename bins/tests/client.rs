@@ -40,6 +40,23 @@ fn echo() -> SocketAddr {
     })
 }
 
+/// Reads to the end of what it is told, and only then says how much that was and what its bytes add up to.
+fn sum() -> SocketAddr {
+    endpoint(|mut connection| {
+        let mut bytes = Vec::new();
+        connection.read_to_end(&mut bytes)?;
+        connection.write_all(summary(&bytes).as_bytes())
+    })
+}
+
+/// The length and a sum that tells the order of bytes.
+fn summary(bytes: &[u8]) -> String {
+    let sum = bytes
+        .iter()
+        .fold(0_u64, |sum, byte| sum.rotate_left(7) ^ u64::from(*byte));
+    format!("{} bytes, {sum:x}", bytes.len())
+}
+
 /// Sends back one line and closes: what it says arrives however the way there treats half-closed connections.
 fn line() -> SocketAddr {
     endpoint(|mut connection| {
@@ -218,6 +235,26 @@ fn dial_connects_its_input_and_output() {
         assert_eq!(told(&output), "");
         assert_eq!(output.stdout, b"hello\n");
         assert_eq!(output.status.code(), Some(0));
+        pair.finish();
+    }
+}
+
+/// The end of the input reaches the endpoint, and its answer still comes back.
+#[test]
+fn an_endpoint_may_answer_at_the_end_of_what_is_piped_into_dial() {
+    let input: Vec<u8> = (0..50_000_000_u32)
+        .map(|index| (index % 251).to_le_bytes()[0])
+        .collect();
+    for front in [Front::ConnectUnix, Front::ConnectTcp] {
+        let pair = Pair::start(front, &[]);
+        let flags = through(&pair, front);
+        for input in [&input[..], b""] {
+            let output = run("dial", &flags, &[&sum().to_string()], input);
+            assert_eq!(told(&output), "");
+            let answer = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(answer, summary(input));
+            assert_eq!(output.status.code(), Some(0));
+        }
         pair.finish();
     }
 }

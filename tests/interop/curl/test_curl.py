@@ -14,7 +14,7 @@ from .bridge import Bridge
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """GET answers as many bytes as the path's last part says, POST the body's checksum."""
+    """GET answers as many bytes as the path's last part says, POST the body's checksum once its end has come."""
 
     protocol_version = "HTTP/1.1"
 
@@ -23,8 +23,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._answer(body(length))
 
     def do_POST(self):
-        received = self.rfile.read(int(self.headers["Content-Length"]))
-        self._answer(hashlib.sha256(received).hexdigest().encode())
+        checksum = hashlib.sha256()
+        for piece in self._body():
+            checksum.update(piece)
+        self._answer(checksum.hexdigest().encode())
+
+    def _body(self):
+        if self.headers["Transfer-Encoding"] != "chunked":
+            yield self.rfile.read(int(self.headers["Content-Length"]))
+            return
+        while length := int(self.rfile.readline(), 16):
+            yield self.rfile.read(length)
+            self.rfile.readline()
+        self.rfile.readline()
 
     def _answer(self, content: bytes):
         self.send_response(200)
@@ -87,14 +98,17 @@ class Cases:
         for length in (1, 1 << 20):
             self.assertEqual(self.fetch(f"http://{server.address}/{length}"), body(length))
 
-    def test_uploads(self):
+    def test_uploads_to_an_endpoint_that_answers_at_the_end(self):
         self.start()
         server = self.web_server()
-        content = os.urandom(20 << 20)
+        content = os.urandom(50_000_000)
         upload = self.folder / "upload.crt"
         upload.write_bytes(content)
-        answer = self.fetch("--data-binary", f"@{upload}", f"http://{server.address}/")
-        self.assertEqual(answer.decode(), hashlib.sha256(content).hexdigest())
+        # The end is known beforehand, or it is told behind the body.
+        for headers in ([], ["--header", "Transfer-Encoding: chunked"]):
+            address = f"http://{server.address}/"
+            answer = self.fetch(*headers, "--data-binary", f"@{upload}", address)
+            self.assertEqual(answer.decode(), hashlib.sha256(content).hexdigest())
 
     def test_fetches_over_tls_end_to_end(self):
         self.start()
