@@ -19,6 +19,6 @@ pub mod tls;
 mod tunnel;
 
 pub use net::{Listener, PeerAddr, Socket, TcpOptions, reset_on_close};
-pub use runtime::{Runtime, Sleep, Task};
+pub use runtime::{NoRandomness, Runtime, Sleep, Task};
 pub use signal::Signal;
 pub use timer::{Elapsed, Timer, timeout_at};

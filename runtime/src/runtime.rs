@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::net::{Listener, Socket};
+use crate::tls::fill_random;
 
 /// An executor with timers and sockets: tokio, smol, or a simulated network under a virtual clock.
 ///
@@ -90,7 +91,23 @@ pub trait Runtime: Clone + fmt::Debug + Send + Sync + Unpin + 'static {
         host: &str,
         port: u16,
     ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
+
+    /// Fills `bytes` with what nobody can foresee: ids of sessions and the tokens that guard them are made of it.
+    ///
+    /// By default from the generator of the TLS library. Only a simulation, in which nothing is secret and every
+    /// run of a seed is to be the same, has another.
+    ///
+    /// # Errors
+    /// [`NoRandomness`]; sessions can't be resumed then.
+    fn fill_random(&self, bytes: &mut [u8]) -> Result<(), NoRandomness> {
+        fill_random(bytes)
+    }
 }
+
+/// The system has no random numbers to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no random numbers to be had")]
+pub struct NoRandomness;
 
 /// A handle on a spawned task. Dropping it lets the task run on.
 pub trait Task: fmt::Debug + Send + Sync + 'static {

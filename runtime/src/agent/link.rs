@@ -80,11 +80,12 @@ impl<R: Runtime> Agent<R> {
                 }
                 let _ = reports.send(Report::Suspended(id)).await;
                 next = tokio::select! {
+                    biased;
+                    _ = stopped.wait_for(|stopped| *stopped) => None,
+                    () = down.notified() => None,
                     transport = transports.recv() => transport.and_then(|transport| {
                         agent.resume(&tunnel, *transport)
                     }),
-                    () = down.notified() => None,
-                    _ = stopped.wait_for(|stopped| *stopped) => None,
                 };
             }
             let now = agent.runtime.now();
@@ -104,6 +105,7 @@ impl<R: Runtime> Agent<R> {
         let tunnel = Arc::clone(served.driver.tunnel());
         let link = tunnel.id();
         let end = tokio::select! {
+            biased;
             end = poll_fn(|cx| served.poll(cx)) => Some(end),
             _ = stopped.wait_for(|stopped| *stopped) => None,
         };

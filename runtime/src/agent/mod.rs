@@ -200,6 +200,15 @@ impl<R: Runtime> FleetRun<R> {
             self.drain_outputs(None);
             self.timer.set(self.fleet.poll_timeout());
             tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+                _ = draining.wait_for(|draining| *draining), if !self.fleet.is_draining() => {
+                    tracing::info!("draining: no new connections to servers");
+                    self.fleet.handle_drain();
+                    for tunnel in self.agent.tunnels() {
+                        tunnel.with(Link::drain);
+                    }
+                }
                 report = self.inbox.recv() => {
                     if let Some(report) = report {
                         self.handle(report);
@@ -208,14 +217,6 @@ impl<R: Runtime> FleetRun<R> {
                 now = std::future::poll_fn(|cx| self.timer.poll(cx)) => {
                     self.fleet.handle_timeout(now, &mut Random);
                 }
-                _ = draining.wait_for(|draining| *draining), if !self.fleet.is_draining() => {
-                    tracing::info!("draining: no new connections to servers");
-                    self.fleet.handle_drain();
-                    for tunnel in self.agent.tunnels() {
-                        tunnel.with(Link::drain);
-                    }
-                }
-                _ = stopped.wait_for(|stopped| *stopped) => break,
             }
         }
         if let Some(attempt) = self.attempt.take() {

@@ -90,8 +90,9 @@ impl<R: Runtime, S: Socket> Connection<R, S> {
                 self.socket.read_buf(&mut self.received),
             );
             let read = tokio::select! {
-                read = reading => read,
+                biased;
                 () = self.stopping.cancelled() => return Ok(None),
+                read = reading => read,
             };
             match read {
                 Ok(read) => {

@@ -18,7 +18,6 @@ use crate::grpc::{Call, MessageStream};
 use crate::metadata::{header_values, insert, insert_secret};
 use crate::net::PeerAddr;
 use crate::runtime::Runtime;
-use crate::tls::random;
 use crate::tunnel::{Tunnel, lose_transport};
 
 /// A call that was answered, and the tunnel that it carries.
@@ -182,10 +181,16 @@ impl<R: Runtime> Server<R> {
             return None;
         }
         Some(SessionGrant {
-            id: SessionId::new(random()?),
-            token: SessionToken::new(random()?),
+            id: SessionId::new(self.random()?),
+            token: SessionToken::new(self.random()?),
             timeout: self.config.link.session.timeout,
         })
+    }
+
+    fn random<const N: usize>(&self) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        self.runtime.fill_random(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     /// Goes on with the first of the offered sessions that is the agent's own.
@@ -220,7 +225,7 @@ impl<R: Runtime> Server<R> {
                     }
                 }
             };
-            let (Some(tunnel), Some(token)) = (tunnel, random()) else {
+            let (Some(tunnel), Some(token)) = (tunnel, self.random()) else {
                 refused(offer, ResumeRefused::Unknown);
                 continue;
             };

@@ -44,6 +44,7 @@ impl<R: Runtime> Server<R> {
             },
         );
         tokio::select! {
+            biased;
             // New agents are welcome until the end: a draining server still serves.
             () = stop.reached(Stage::EndingTunnels) => {}
             () = accepting => {}
@@ -83,6 +84,7 @@ impl<R: Runtime> Server<R> {
                     links: Vec::new(),
                 };
                 let stopped = tokio::select! {
+                    biased;
                     () = poll_fn(|cx| connection.poll(cx)) => false,
                     () = stop.reached(Stage::EndingTunnels) => true,
                 };

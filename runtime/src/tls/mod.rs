@@ -19,6 +19,6 @@ pub use files::KeyPairFiles;
 pub use handshake::HandshakeFailure;
 pub(crate) use identity::identity;
 pub use policy::{TlsPolicy, TlsPolicyError, TlsWarning};
-pub(crate) use random::random;
+pub(crate) use random::fill_random;
 pub use server::{ServerTls, TlsProtocol};
 pub use system_cas::system_cas;

@@ -1,9 +1,9 @@
 //! Randomness for secrets.
 
-/// Bytes that nobody can foresee, from the generator of the TLS library; `None` when the system has none to give.
-pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
-    let mut bytes = [0; N];
+use crate::runtime::NoRandomness;
+
+/// Bytes that nobody can foresee, from the generator of the TLS library.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), NoRandomness> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
-    provider.secure_random.fill(&mut bytes).ok()?;
-    Some(bytes)
+    provider.secure_random.fill(bytes).map_err(|_| NoRandomness)
 }

@@ -55,6 +55,7 @@ impl<R: Runtime> Server<R> {
             },
         );
         tokio::select! {
+            biased;
             () = stop.reached(Stage::Draining) => {}
             () = accepting => {}
         }
@@ -143,12 +144,13 @@ impl<R: Runtime> Server<R> {
         let mut draining = false;
         loop {
             let call = tokio::select! {
-                call = connection.accept() => call,
+                biased;
                 () = stop.reached(Stage::Draining), if !draining => {
                     draining = true;
                     connection.graceful_shutdown();
                     continue;
                 }
+                call = connection.accept() => call,
             };
             match call {
                 None => return,
