@@ -1,0 +1,6 @@
+//! What the simulation itself does, and what Dialback does in it.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod executor;
+mod network;
