@@ -330,21 +330,54 @@ fn twenty_four_forwards_serve_at_once() {
     pair.finish();
 }
 
+/// Whether an endpoint answers through each of three listeners.
+fn answers(listeners: &[(&str, SocketAddr); 3], endpoint: SocketAddr) -> [bool; 3] {
+    listeners.map(|(tool, address)| {
+        let mut stream = match tool {
+            "socks5" => match socks5(address, endpoint) {
+                (stream, 0) => stream,
+                (_, _) => return false,
+            },
+            _ => connect(address),
+        };
+        if tool == "http-proxy" {
+            write!(stream, "CONNECT {endpoint} HTTP/1.1\r\n\r\n").unwrap();
+        }
+        let said = converse(stream, b"a\n");
+        said.is_ok_and(|said| said.ends_with("you said a\n"))
+    })
+}
+
 #[test]
-fn forwards_survive_a_restart_of_the_proxy_server() {
+fn listeners_survive_a_restart_of_the_proxy_server() {
     let mut pair = Pair::start(Front::GrpcUnix, &[]);
-    let rule = format!("0:{}", line());
-    let mut forward = Listening::start("forward", &through(&pair, Front::GrpcUnix), &[&rule]);
-    let address = forward.address();
-    assert_eq!(converse(connect(address), b"a\n").unwrap(), "you said a\n");
+    let flags = through(&pair, Front::GrpcUnix);
+    let endpoint = line();
+    let rule = format!("0:{endpoint}");
+    let mut tools = [
+        ("forward", Listening::start("forward", &flags, &[&rule])),
+        (
+            "socks5",
+            Listening::start("socks5", &flags, &["--listen=0"]),
+        ),
+        (
+            "http-proxy",
+            Listening::start("http-proxy", &flags, &["--listen=0"]),
+        ),
+    ];
+    let listeners = tools
+        .each_mut()
+        .map(|(tool, listening)| (*tool, listening.address()));
+    assert_eq!(answers(&listeners, endpoint), [true; 3]);
     pair.server.terminate();
     pair.server.until_ended();
-    let meanwhile = converse(connect(address), b"b\n");
-    assert!(!matches!(meanwhile, Ok(answer) if !answer.is_empty()));
+    assert_eq!(answers(&listeners, endpoint), [false; 3]);
     pair.server = pair.site.start_server(Front::GrpcUnix, &[]);
     pair.server.until("/readyz", 200);
-    assert_eq!(converse(connect(address), b"c\n").unwrap(), "you said c\n");
-    forward.finish();
+    assert_eq!(answers(&listeners, endpoint), [true; 3]);
+    for (_, listening) in tools {
+        listening.finish();
+    }
 }
 
 /// Greets, asks for `host:port` by name, and hands over the connection.
@@ -474,6 +507,30 @@ fn ping_tells_of_each_dial_and_of_all() {
     );
     assert!(lines[3].starts_with("3 dials, 3 succeeded; min "), "{text}");
     pair.finish();
+}
+
+/// The server says which agent serves each dial, if asked; the default strategy takes any of them.
+#[test]
+fn ping_tells_agents_apart() {
+    for front in [Front::GrpcUnix, Front::ConnectUnix] {
+        let mut pair = Pair::start_with(front, &[], &["--agent-id=node-1"]);
+        let second = pair.site.start_agent_at(8096, &["--agent-id=node-2"]);
+        pair.server.reaches(
+            "konnectivity_network_proxy_server_ready_backend_connections",
+            2.0,
+        );
+        let flags = through(&pair, front);
+        let address = echo().to_string();
+        let arguments = ["--count=60", "--interval=1ms", &address];
+        let output = run("ping", &flags, &arguments, b"");
+        let text = String::from_utf8(output.stdout).unwrap();
+        for id in ["node-1", "node-2"] {
+            // 60 dials miss one of two agents once in 2^60 runs.
+            assert!(text.contains(&format!(", agent {id}, in ")), "{text}");
+            assert!(text.contains(&format!("\nagent {id}: ")), "{text}");
+        }
+        drop(second);
+    }
 }
 
 #[test]

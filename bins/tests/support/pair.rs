@@ -138,6 +138,11 @@ impl Site {
 
     /// An agent; it is connected once its /readyz answers 200.
     pub(crate) fn start_agent(&self, more: &[&str]) -> Daemon {
+        self.start_agent_at(8093, more)
+    }
+
+    /// As [`Site::start_agent`], beside another one: its health listener is at `port`, its admin listener at the next.
+    pub(crate) fn start_agent_at(&self, port: u16, more: &[&str]) -> Daemon {
         let ip = self.ip();
         let mut flags = vec![
             format!("--proxy-server-host={ip}"),
@@ -146,9 +151,9 @@ impl Site {
             self.flag("agent-cert", "agent.crt"),
             self.flag("agent-key", "agent.key"),
             format!("--health-server-host={ip}"),
-            "--health-server-port=8093".to_owned(),
+            format!("--health-server-port={port}"),
             format!("--admin-bind-address={ip}"),
-            "--admin-server-port=8094".to_owned(),
+            format!("--admin-server-port={}", port + 1),
             "--sync-interval=100ms".to_owned(),
             "--sync-interval-cap=1s".to_owned(),
             "--probe-interval=100ms".to_owned(),
@@ -158,8 +163,8 @@ impl Site {
         Daemon::start(
             "proxy-agent",
             program,
-            self.at(8093),
-            self.file("proxy-agent.log"),
+            self.at(port),
+            self.file(&format!("proxy-agent-{port}.log")),
             flags,
         )
     }

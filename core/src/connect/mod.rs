@@ -7,4 +7,4 @@ mod response;
 mod target;
 
 pub use request::{MAX_HEADER_BYTES, MAX_HEADERS, Parsed, RequestParser};
-pub use response::{ESTABLISHED, dial_failure};
+pub use response::{ESTABLISHED, dial_failure, established_by};

@@ -2,6 +2,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::wire::SERVED_BY;
+
 use super::target::{Malformed, destination, is_request_uri, is_valid_host_header};
 
 /// The longest header of a request in bytes, request line included; Go's `DefaultMaxHeaderBytes`.
@@ -30,6 +32,8 @@ pub enum Parsed {
         authority: String,
         /// Payload that came right behind the header: the tunnel's first bytes.
         early: Bytes,
+        /// The frontend wants to know which agent serves it ([`SERVED_BY`]).
+        asks_for_agent: bool,
     },
     /// Anything else.
     Reject {
@@ -93,9 +97,13 @@ impl RequestParser {
         self.line_end = None;
         self.line_checked = false;
         match judge(&header, date) {
-            Verdict::Connect(authority) => Parsed::Connect {
+            Verdict::Connect {
+                authority,
+                asks_for_agent,
+            } => Parsed::Connect {
                 authority,
                 early: std::mem::take(&mut self.buffer).freeze(),
+                asks_for_agent,
             },
             Verdict::NotConnect {
                 response,
@@ -177,7 +185,10 @@ impl RequestParser {
 }
 
 enum Verdict {
-    Connect(String),
+    Connect {
+        authority: String,
+        asks_for_agent: bool,
+    },
     NotConnect {
         response: Bytes,
         /// Length of the body before the next request; `None` closes instead.
@@ -224,7 +235,10 @@ fn judge(header: &[u8], date: &str) -> Verdict {
     }
     let http_1_1 = request.version == Some(1);
     match destination {
-        Some(authority) => Verdict::Connect(authority),
+        Some(authority) => Verdict::Connect {
+            authority,
+            asks_for_agent: values(request.headers, SERVED_BY).next().is_some(),
+        },
         None if http_1_1 && host.is_none() => Verdict::Faulty(MISSING_HOST),
         None => refuse_method(method, http_1_1, request.headers, date),
     }

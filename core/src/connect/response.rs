@@ -3,11 +3,25 @@
 use bytes::Bytes;
 
 use crate::server::DialError;
+use crate::wire::SERVED_BY;
 
 /// The answer to a successful dial: no headers, and flushed by itself before any payload.
 ///
 /// kube-apiserver fails when a byte beyond it is already there.
 pub const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n";
+
+/// As [`ESTABLISHED`], for a frontend that asked which agent serves it ([`SERVED_BY`]); the plain answer where no
+/// header can carry the id.
+#[must_use]
+pub fn established_by(agent_id: &str) -> Bytes {
+    let visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    if agent_id.is_empty() || !agent_id.bytes().all(visible) {
+        return Bytes::from_static(ESTABLISHED);
+    }
+    Bytes::from(format!(
+        "HTTP/1.1 200 Connection Established\r\n{SERVED_BY}: {agent_id}\r\n\r\n"
+    ))
+}
 
 /// The answer to a failed dial, after which the connection is closed; `None` closes it without a word.
 ///
@@ -103,6 +117,17 @@ mod tests {
             "HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nconnect: connection refused"
         );
         assert_eq!(dial_failure(&DialError::ClosedByAgent), None);
+    }
+
+    #[test]
+    fn an_agent_is_named_where_a_header_can_carry_its_id() {
+        assert_eq!(
+            established_by("node-1"),
+            "HTTP/1.1 200 Connection Established\r\ndialback-agent: node-1\r\n\r\n"
+        );
+        for odd in ["", "a\r\nInjected: b", "n\u{f6}de"] {
+            assert_eq!(established_by(odd), ESTABLISHED, "{odd:?}");
+        }
     }
 
     #[test]

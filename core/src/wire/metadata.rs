@@ -18,6 +18,10 @@ pub const SERVER_ID: &str = "serverid";
 /// Initial response header: how many servers the agent should find, a decimal integer.
 pub const SERVER_COUNT: &str = "servercount";
 
+/// Request header of a Proxy call or a CONNECT request, with any value: the frontend wants to know which agent serves
+/// it. Response header: the id of that agent. No Konnectivity peer sends or heeds it.
+pub const SERVED_BY: &str = "dialback-agent";
+
 /// What an agent says about itself when it connects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgentMetadata {

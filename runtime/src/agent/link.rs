@@ -33,17 +33,18 @@ impl<R: Runtime> Agent<R> {
         reports: mpsc::Sender<Report<R>>,
     ) {
         let down = Arc::new(Notify::new());
-        let observer = LinkObserver {
-            down: Arc::clone(&down),
-            agent: Arc::downgrade(self),
-            metrics: Arc::clone(&self.metrics),
-        };
         let Established {
             hello,
             negotiated,
             session,
             ..
         } = &established;
+        let observer = LinkObserver {
+            server_id: hello.server_id.clone(),
+            down: Arc::clone(&down),
+            agent: Arc::downgrade(self),
+            metrics: Arc::clone(&self.metrics),
+        };
         let mut config = self.config.link.clone();
         if let Some(SessionGrant { timeout, .. }) = session {
             // Longer than the server keeps it, waiting would be in vain.

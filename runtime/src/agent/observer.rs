@@ -17,6 +17,7 @@ use crate::tunnel::{Observer, Tunnel};
 
 /// Observes one tunnel to a server.
 pub(super) struct LinkObserver<R: Runtime> {
+    pub(super) server_id: String,
     /// Told when the tunnel is over.
     pub(super) down: Arc<Notify>,
     pub(super) agent: Weak<Agent<R>>,
@@ -80,6 +81,10 @@ impl<R: Runtime> Observer<Link> for LinkObserver<R> {
             }
             LinkEvent::Down => self.down.notify_one(),
         }
+    }
+
+    fn peer_id(&self) -> &str {
+        &self.server_id
     }
 
     fn received(&self, kind: PacketKind) {

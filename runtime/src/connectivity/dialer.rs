@@ -39,12 +39,15 @@ pub struct DialerOptions {
     /// How long a dial may take, the connection to the proxy server included. Default 30 s, as in
     /// Konnectivity's client.
     pub dial_timeout: Duration,
+    /// Asks the proxy server which agent serves each connection, see [`DialbackStream::agent_id`]. Default no.
+    pub name_agent: bool,
 }
 
 impl Default for DialerOptions {
     fn default() -> Self {
         Self {
             dial_timeout: Duration::from_secs(30),
+            name_agent: false,
         }
     }
 }
@@ -111,26 +114,32 @@ impl<R: Runtime> Dialer<R> {
             address: address.to_owned(),
             text: format!("no answer within {limit:?}"),
         };
-        let (way, name) = match &*self.way {
+        let (way, name, agent_id) = match &*self.way {
             Towards::Direct => {
                 let socket = dial_endpoint(&self.runtime, "tcp", address, limit).await;
                 let socket = socket.map_err(|failure| DialError::direct(address, &failure))?;
                 let transport = Transport::Tcp(socket);
                 let early = Bytes::new();
-                (Way::Transport { transport, early }, "direct")
+                (Way::Transport { transport, early }, "direct", None)
             }
             Towards::HttpConnect(server) => {
-                let dial = http_connect::dial(&self.runtime, server, address, limit);
+                let dial = http_connect::dial(&self.runtime, server, address, &self.options);
                 let dialled = timeout_at(&self.runtime, deadline, dial).await;
-                let (transport, early) = dialled.unwrap_or_else(|_| Err(late()))?;
-                (Way::Transport { transport, early }, server.name.as_str())
+                let http_connect::Dialled {
+                    transport,
+                    early,
+                    agent_id,
+                } = dialled.unwrap_or_else(|_| Err(late()))?;
+                let way = Way::Transport { transport, early };
+                (way, server.name.as_str(), agent_id)
             }
             Towards::Grpc(links) => {
                 let stream = self.through(links, address, deadline).await?;
-                (Way::Grpc(stream), links.server().name.as_str())
+                let agent_id = stream.agent_id();
+                (Way::Grpc(stream), links.server().name.as_str(), agent_id)
             }
         };
-        Ok(DialbackStream::new(way, name.to_owned(), address))
+        Ok(DialbackStream::new(way, name.to_owned(), address, agent_id))
     }
 
     async fn through(
@@ -167,7 +176,14 @@ impl<R: Runtime> Dialer<R> {
             let slot = slot.unwrap_or(Err(ProxyError::TimedOut));
             let slot = slot.map_err(|error| DialError::proxy(proxy, error))?;
             let metrics = Arc::clone(&self.metrics);
-            let open = GrpcStream::open(&self.runtime, slot, address, deadline, metrics);
+            let open = GrpcStream::open(
+                &self.runtime,
+                slot,
+                address,
+                deadline,
+                self.options.name_agent,
+                metrics,
+            );
             match open.await {
                 Ok(stream) => break stream,
                 // The connection has ended since it was chosen.

@@ -12,7 +12,9 @@ use dialback_core::DialId;
 use dialback_core::client::{
     ConnectionError, ReadOutput, Tunnel, TunnelConfig, TunnelEvent, TunnelLoss,
 };
-use dialback_core::wire::{Code, Decoded, EXTENSIONS, Extensions, Frame, Status, decode};
+use dialback_core::wire::{
+    Code, Decoded, EXTENSIONS, Extensions, Frame, SERVED_BY, Status, decode,
+};
 use http::{HeaderMap, HeaderValue};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -44,6 +46,7 @@ impl<R: Runtime> GrpcStream<R> {
         slot: Slot,
         address: &str,
         deadline: Instant,
+        name_agent: bool,
         metrics: Arc<ClientMetrics>,
     ) -> Result<Self, Status> {
         let now = runtime.now();
@@ -66,10 +69,14 @@ impl<R: Runtime> GrpcStream<R> {
         if let Ok(offer) = HeaderValue::from_str(&offer.to_string()) {
             metadata.insert(EXTENSIONS, offer);
         }
+        if name_agent {
+            metadata.insert(SERVED_BY, HeaderValue::from_static("?"));
+        }
         let messages = caller.call(&MethodName::PROXY, metadata, None)?;
         let stream = Some(Box::new(ProxyStream {
             messages,
             answered: false,
+            agent_id: None,
             tunnel,
             timer: Timer::new(runtime.clone()),
             runtime: runtime.clone(),
@@ -90,6 +97,11 @@ impl<R: Runtime> GrpcStream<R> {
         stream.dialled(proxy, address).await?;
         stream.gauge.ok();
         Ok(())
+    }
+
+    /// The agent that serves it, if that was asked for and told with the answer to the dial.
+    pub(super) fn agent_id(&self) -> Option<String> {
+        self.stream.as_ref()?.agent_id.clone()
     }
 
     fn stream(&mut self) -> &mut ProxyStream<R> {
@@ -124,6 +136,8 @@ struct ProxyStream<R: Runtime> {
     messages: MessageStream,
     /// The server's response headers have come.
     answered: bool,
+    /// The agent that serves it, if that was asked for and told.
+    agent_id: Option<String>,
     tunnel: Tunnel,
     timer: Timer<R>,
     runtime: R,
@@ -197,6 +211,9 @@ impl<R: Runtime> ProxyStream<R> {
                     if Extensions::parse(header_values(&headers, EXTENSIONS)).half_close {
                         self.tunnel.allow_half_close();
                     }
+                    let agent_id = header_values(&headers, SERVED_BY).next();
+                    self.agent_id =
+                        agent_id.map(|agent_id| String::from_utf8_lossy(agent_id).into_owned());
                 }
                 Err(status) => return Poll::Ready(Some(Err(status))),
             }

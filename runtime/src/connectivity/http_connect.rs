@@ -1,11 +1,12 @@
 //! Dials through a proxy server in http-connect mode.
 
 use std::io;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use dialback_core::wire::SERVED_BY;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use super::dialer::DialerOptions;
 use super::error::{DialError, ProxyError};
 use super::transport::{ProxyServer, Transport};
 use crate::runtime::Runtime;
@@ -14,29 +15,52 @@ use crate::runtime::Runtime;
 const MAX_ANSWER: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 
-/// Connects to the server and asks it for `address`. Bytes that came right behind the answer are the
-/// endpoint's first.
+/// What a dial came to.
+#[derive(Debug)]
+pub(super) struct Dialled<R: Runtime> {
+    pub(super) transport: Transport<R>,
+    /// Bytes that came right behind the answer: the endpoint's first.
+    pub(super) early: Bytes,
+    /// The agent that serves it, if that was asked for and told.
+    pub(super) agent_id: Option<String>,
+}
+
+/// Connects to the server and asks it for `address`.
 pub(super) async fn dial<R: Runtime>(
     runtime: &R,
     server: &ProxyServer,
     address: &str,
-    limit: Duration,
-) -> Result<(Transport<R>, Bytes), DialError> {
+    options: &DialerOptions,
+) -> Result<Dialled<R>, DialError> {
     let unreachable = |error| DialError::proxy(&server.name, error);
-    let mut transport = server.connect(runtime, limit).await.map_err(unreachable)?;
-    let early = ask(&mut transport, &server.name, address).await?;
-    Ok((transport, early))
+    let mut transport = server
+        .connect(runtime, options.dial_timeout)
+        .await
+        .map_err(unreachable)?;
+    let asked = ask(&mut transport, &server.name, address, options.name_agent).await?;
+    let (early, agent_id) = asked;
+    Ok(Dialled {
+        transport,
+        early,
+        agent_id,
+    })
 }
 
 async fn ask(
     transport: &mut (impl AsyncRead + AsyncWrite + Unpin),
     proxy: &str,
     address: &str,
-) -> Result<Bytes, DialError> {
+    name_agent: bool,
+) -> Result<(Bytes, Option<String>), DialError> {
     let unreachable = |error| DialError::proxy(proxy, error);
     let broken = |error| unreachable(ProxyError::Io(error));
     // As kube-apiserver does, with a Host that says nothing.
-    let request = format!("CONNECT {address} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+    let asks = if name_agent {
+        format!("{SERVED_BY}: ?\r\n")
+    } else {
+        String::new()
+    };
+    let request = format!("CONNECT {address} HTTP/1.1\r\nHost: 127.0.0.1\r\n{asks}\r\n");
     let mut received = BytesMut::with_capacity(1024);
     if let Err(error) = send(transport, request.as_bytes()).await {
         // A server that refuses our certificate in TLS 1.3 says so after the handshake, and closes.
@@ -60,7 +84,7 @@ async fn ask(
     };
     let mut rest = received.split_off(head.length);
     if head.code == 200 {
-        return Ok(rest.freeze());
+        return Ok((rest.freeze(), head.agent_id));
     }
     // The reason ends with the connection, and whatever of it can be had is told.
     while rest.len() < head.body.min(MAX_ANSWER) {
@@ -97,6 +121,8 @@ async fn send(transport: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Re
 struct Head {
     code: u16,
     reason: String,
+    /// The agent that serves the connection, as far as told.
+    agent_id: Option<String>,
     /// Bytes of the head itself.
     length: usize,
     /// Bytes that the body has at the most.
@@ -118,6 +144,7 @@ impl Head {
                 Ok(Some(Self {
                     code: response.code.unwrap_or_default(),
                     reason: response.reason.unwrap_or_default().to_owned(),
+                    agent_id: agent_id(response.headers),
                     length,
                     body: body.unwrap_or(usize::MAX),
                 }))
@@ -126,6 +153,13 @@ impl Head {
             Err(_) => Err(ProxyError::Http(shown(received))),
         }
     }
+}
+
+fn agent_id(headers: &[httparse::Header<'_>]) -> Option<String> {
+    let named = headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case(SERVED_BY))?;
+    Some(String::from_utf8_lossy(named.value).into_owned())
 }
 
 /// What of the server's bytes goes into a message.

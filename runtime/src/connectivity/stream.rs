@@ -22,6 +22,7 @@ pub struct DialbackStream<R: Runtime> {
     way: Way<R>,
     local: String,
     remote: String,
+    agent_id: Option<String>,
     closed: watch::Sender<Option<Closed>>,
 }
 
@@ -58,11 +59,12 @@ impl fmt::Display for Closed {
 }
 
 impl<R: Runtime> DialbackStream<R> {
-    pub(super) fn new(way: Way<R>, local: String, remote: &str) -> Self {
+    pub(super) fn new(way: Way<R>, local: String, remote: &str, agent_id: Option<String>) -> Self {
         Self {
             way,
             local,
             remote: remote.to_owned(),
+            agent_id,
             closed: watch::Sender::new(None),
         }
     }
@@ -77,6 +79,13 @@ impl<R: Runtime> DialbackStream<R> {
     #[must_use]
     pub fn remote_name(&self) -> &str {
         &self.remote
+    }
+
+    /// The agent that serves the connection, where [`DialerOptions::name_agent`](super::DialerOptions::name_agent)
+    /// asked for it and the proxy server, which has to be Dialback's, told.
+    #[must_use]
+    pub fn agent_id(&self) -> Option<&str> {
+        self.agent_id.as_deref()
     }
 
     /// Whether and how the connection has ended: an end of file or an error was met.

@@ -321,6 +321,13 @@ impl MessageStream {
         self.open_send().map(drop)
     }
 
+    /// Server: adds to the initial headers, if they are still due; a value that no header can carry is left out.
+    pub fn add_header(&mut self, name: &'static str, value: &str) {
+        if let SendHalf::Headers { response, .. } = &mut self.send {
+            crate::metadata::insert(response.headers_mut(), name, value);
+        }
+    }
+
     fn open_send(&mut self) -> Result<&mut SendStream<Frame>, Status> {
         if let SendHalf::Headers { respond, response } = &mut self.send {
             let response = std::mem::take(&mut **response);

@@ -97,6 +97,10 @@ impl<R: Runtime> Observer<Link> for LinkObserver<R> {
         }
     }
 
+    fn peer_id(&self) -> &str {
+        &self.agent_id
+    }
+
     fn received(&self, kind: PacketKind) {
         self.metrics.packet(Segment::FromAgent, kind);
     }

@@ -29,6 +29,9 @@ pub(crate) trait Observer<M: Machine>: fmt::Debug + Send + Sync + 'static {
     /// Called outside the lock, for one event at a time in the order in which the machine told them.
     fn observe(&self, tunnel: &Arc<Tunnel<M>>, event: M::Event);
 
+    /// What the other end calls itself.
+    fn peer_id(&self) -> &str;
+
     /// A packet came from the peer.
     fn received(&self, kind: PacketKind);
 
@@ -109,6 +112,11 @@ impl<M: Machine> Tunnel<M> {
 
     pub(crate) fn id(&self) -> LinkId {
         self.id
+    }
+
+    /// What the other end calls itself.
+    pub(crate) fn peer_id(&self) -> &str {
+        self.observer.peer_id()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<M>> {

@@ -22,6 +22,10 @@ impl Observer<Link> for Reentrant {
         self.observed.lock().unwrap().push(event);
     }
 
+    fn peer_id(&self) -> &str {
+        "agent"
+    }
+
     fn received(&self, _: PacketKind) {}
     fn sent(&self, _: PacketKind) {}
     fn paused(&self, _: bool) {}

@@ -1,5 +1,6 @@
 //! `dialback ping`: how long dials take.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -14,6 +15,13 @@ const EXAMPLES: &str = "\
 Examples:
   dialback ping --uds /run/konnectivity.sock 10.0.0.5:10250
   dialback ping --config egress-selector.yaml --count 100 --interval 10ms web.default.svc:80";
+
+/// What stands for an agent that the proxy server did not name, as Konnectivity's does not.
+const UNNAMED: &str = "-";
+
+/// Agents that are told of one by one, and what stands for the rest.
+const MOST_AGENTS: usize = 1000;
+const OTHERS: &str = "(others)";
 
 /// What `dialback ping` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -38,9 +46,11 @@ pub(crate) struct Options {
 
 pub(super) async fn run(runtime: TokioRuntime, options: Options) -> Result<(), ClientError> {
     let mut signals = EndSignals::catch().map_err(ClientError::Prepare)?;
-    let dialer = options.through.dialer(&runtime)?;
+    let mut naming = options.through.options();
+    naming.name_agent = true;
+    let dialer = options.through.dialer(&runtime)?.with_options(naming);
     let address = &options.address;
-    let mut took = Vec::new();
+    let mut took = Times::default();
     let mut last = None;
     let mut sent = 0;
     let probes = async {
@@ -53,12 +63,13 @@ pub(super) async fn run(runtime: TokioRuntime, options: Options) -> Result<(), C
             match dialer.dial(address).await {
                 Ok(stream) => {
                     let elapsed = start.elapsed();
+                    let agent = stream.agent_id().unwrap_or(UNNAMED);
                     print(&format!(
-                        "{probe}: {address} through {} in {}",
+                        "{probe}: {address} through {}, agent {agent}, in {}",
                         stream.local_name(),
                         milliseconds(elapsed)
                     ));
-                    took.push(elapsed);
+                    took.add(agent, elapsed);
                 }
                 Err(error) => {
                     print(&format!("{probe}: {error}"));
@@ -71,31 +82,68 @@ pub(super) async fn run(runtime: TokioRuntime, options: Options) -> Result<(), C
         () = probes => {}
         () = signals.received() => {}
     }
-    took.sort_unstable();
-    print(&summary(sent, &took));
+    for line in took.summary(sent) {
+        print(&line);
+    }
     match last {
-        Some(error) if took.is_empty() => Err(Box::new(error).into()),
+        Some(error) if took.by_agent.is_empty() => Err(Box::new(error).into()),
         _ => Ok(()),
     }
 }
 
-fn summary(sent: u32, sorted: &[Duration]) -> String {
-    let counts = format!("{sent} dials, {} succeeded", sorted.len());
-    let (Some(least), Some(most)) = (sorted.first(), sorted.last()) else {
-        return counts;
-    };
+/// What successful dials took, by agent.
+#[derive(Debug, Default)]
+struct Times {
+    by_agent: BTreeMap<String, Vec<Duration>>,
+}
+
+impl Times {
+    fn add(&mut self, agent: &str, took: Duration) {
+        let known = self.by_agent.len() < MOST_AGENTS || self.by_agent.contains_key(agent);
+        let agent = if known { agent } else { OTHERS };
+        self.by_agent
+            .entry(agent.to_owned())
+            .or_default()
+            .push(took);
+    }
+
+    /// A line for all and, where there are several, one for each agent.
+    fn summary(&mut self, sent: u32) -> Vec<String> {
+        let mut all: Vec<_> = self.by_agent.values().flatten().copied().collect();
+        all.sort_unstable();
+        let counts = format!("{sent} dials, {} succeeded", all.len());
+        let mut lines = vec![match percentiles(&all) {
+            Some(percentiles) => format!("{counts}; {percentiles}"),
+            None => counts,
+        }];
+        if self.by_agent.len() > 1 {
+            for (agent, times) in &mut self.by_agent {
+                times.sort_unstable();
+                let percentiles = percentiles(times).unwrap_or_default();
+                lines.push(format!(
+                    "agent {agent}: {} dials; {percentiles}",
+                    times.len()
+                ));
+            }
+        }
+        lines
+    }
+}
+
+fn percentiles(sorted: &[Duration]) -> Option<String> {
+    let (least, most) = (sorted.first()?, sorted.last()?);
     let percentile = |percent: usize| {
         let rank = (sorted.len() * percent).div_ceil(100).max(1);
         milliseconds(sorted[rank - 1])
     };
-    format!(
-        "{counts}; min {}, p50 {}, p90 {}, p99 {}, max {}",
+    Some(format!(
+        "min {}, p50 {}, p90 {}, p99 {}, max {}",
         milliseconds(*least),
         percentile(50),
         percentile(90),
         percentile(99),
         milliseconds(*most)
-    )
+    ))
 }
 
 fn milliseconds(time: Duration) -> String {
@@ -111,15 +159,50 @@ fn print(line: &str) {
 mod tests {
     use super::*;
 
+    fn times(agents: &[(&str, u64)]) -> Times {
+        let mut times = Times::default();
+        for (agent, most) in agents {
+            for time in 1..=*most {
+                times.add(agent, Duration::from_millis(time));
+            }
+        }
+        times
+    }
+
     #[test]
     fn percentiles_are_of_what_was_measured() {
-        let times: Vec<_> = (1..=200).map(Duration::from_millis).collect();
         assert_eq!(
-            summary(201, &times),
-            "201 dials, 200 succeeded; min 1.000 ms, p50 100.000 ms, p90 180.000 ms, \
-             p99 198.000 ms, max 200.000 ms"
+            times(&[("a", 200)]).summary(201),
+            [
+                "201 dials, 200 succeeded; min 1.000 ms, p50 100.000 ms, p90 180.000 ms, \
+                 p99 198.000 ms, max 200.000 ms"
+            ]
         );
-        assert_eq!(summary(2, &[]), "2 dials, 0 succeeded");
-        assert!(summary(1, &times[..1]).contains("p50 1.000 ms, p90 1.000 ms, p99 1.000 ms"));
+        assert_eq!(times(&[]).summary(2), ["2 dials, 0 succeeded"]);
+        let single = &times(&[("a", 1)]).summary(1)[0];
+        assert!(single.contains("p50 1.000 ms, p90 1.000 ms, p99 1.000 ms"));
+    }
+
+    #[test]
+    fn each_of_several_agents_has_a_line() {
+        let lines = times(&[("b", 3), ("a", 1)]).summary(4);
+        let starts = [
+            "4 dials, 4",
+            "agent a: 1 dials; min 1.",
+            "agent b: 3 dials; min 1.",
+        ];
+        assert_eq!(lines.len(), starts.len());
+        for (line, start) in lines.iter().zip(starts) {
+            assert!(line.starts_with(start), "{line}");
+        }
+    }
+
+    #[test]
+    fn no_server_can_name_agents_without_end() {
+        let mut times = Times::default();
+        for agent in 0..2 * MOST_AGENTS {
+            times.add(&agent.to_string(), Duration::ZERO);
+        }
+        assert_eq!(times.by_agent.len(), MOST_AGENTS + 1);
     }
 }

@@ -100,8 +100,6 @@ impl Through {
         &self,
         runtime: &TokioRuntime,
     ) -> Result<Dialer<TokioRuntime>, ClientError> {
-        let mut options = DialerOptions::default();
-        options.dial_timeout = self.dial_timeout;
         let dialer = match &self.config {
             Some(file) => {
                 let connectivity =
@@ -116,7 +114,14 @@ impl Through {
             )
             .map_err(Box::new)?,
         };
-        Ok(dialer.with_options(options))
+        Ok(dialer.with_options(self.options()))
+    }
+
+    /// How the dialer dials.
+    pub(crate) fn options(&self) -> DialerOptions {
+        let mut options = DialerOptions::default();
+        options.dial_timeout = self.dial_timeout;
+        options
     }
 
     fn route(&self) -> Result<Route, ClientError> {

@@ -20,6 +20,18 @@ fn connect(authority: &str, early: &str) -> Parsed {
     Parsed::Connect {
         authority: authority.to_owned(),
         early: Bytes::copy_from_slice(early.as_bytes()),
+        asks_for_agent: false,
+    }
+}
+
+#[test]
+fn a_frontend_may_ask_which_agent_serves_it() {
+    for (header, asks) in [("Dialback-Agent: ?", true), ("Dialback-Agents: ?", false)] {
+        let request = format!("CONNECT a:1 HTTP/1.1\r\n{header}\r\n\r\n");
+        let Parsed::Connect { asks_for_agent, .. } = parse(request.as_bytes()) else {
+            panic!("{request} is good");
+        };
+        assert_eq!(asks_for_agent, asks);
     }
 }
 
@@ -221,9 +233,8 @@ fn every_split_gives_the_same_answer() {
             if parsed == Parsed::Incomplete {
                 parser.push(second);
                 parsed = parser.parse(DATE);
-            } else if let Parsed::Connect { authority, early } = parsed {
-                let early = Bytes::from([&early[..], second].concat());
-                parsed = Parsed::Connect { authority, early };
+            } else if let Parsed::Connect { early, .. } = &mut parsed {
+                *early = Bytes::from([&early[..], second].concat());
             }
             assert_eq!(parsed, whole, "{request:?} split at {split}");
         }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
-use dialback_core::connect::{ESTABLISHED, Parsed, RequestParser, dial_failure};
+use dialback_core::connect::{ESTABLISHED, Parsed, RequestParser, dial_failure, established_by};
 use dialback_core::server::{DialError, StreamOutput};
 use tokio::io::AsyncWriteExt;
 
@@ -27,9 +27,14 @@ pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
     mut socket: S,
     peer: PeerAddr,
 ) {
-    let Some((authority, early)) = request(server, &mut socket, peer).await else {
+    let Some(request) = request(server, &mut socket, peer).await else {
         return;
     };
+    let Request {
+        authority,
+        early,
+        asks_for_agent,
+    } = request;
     let _counted = server.metrics.http_connection();
     let mut held = match server.dial("tcp".to_owned(), authority.clone()) {
         Ok((tunnel, stream)) => {
@@ -60,7 +65,12 @@ pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
     }
     let early = early.data;
     // Alone and first: clients fail on bytes behind the header, and the endpoint may speak at once.
-    if write(server, &mut socket, ESTABLISHED).await.is_err() {
+    let established = if asks_for_agent && !server.config.disable_extensions {
+        established_by(held.agent_id())
+    } else {
+        Bytes::from_static(ESTABLISHED)
+    };
+    if write(server, &mut socket, &established).await.is_err() {
         return;
     }
     if !early.is_empty() {
@@ -74,12 +84,19 @@ pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
     }
 }
 
+/// A request for a tunnel.
+struct Request {
+    authority: String,
+    early: Bytes,
+    asks_for_agent: bool,
+}
+
 /// Reads requests until one asks for a tunnel; others are answered here.
 async fn request<R: Runtime, S: FrontendSocket>(
     server: &Arc<Server<R>>,
     socket: &mut S,
     peer: PeerAddr,
-) -> Option<(String, Bytes)> {
+) -> Option<Request> {
     let mut parser = RequestParser::new();
     // Whether a request was begun on this connection: who just looks whether somebody listens is no news.
     let mut begun = false;
@@ -115,7 +132,17 @@ async fn request<R: Runtime, S: FrontendSocket>(
             }
         };
         match parsed {
-            Parsed::Connect { authority, early } => return Some((authority, early)),
+            Parsed::Connect {
+                authority,
+                early,
+                asks_for_agent,
+            } => {
+                return Some(Request {
+                    authority,
+                    early,
+                    asks_for_agent,
+                });
+            }
             Parsed::Reject {
                 response,
                 keep_alive,

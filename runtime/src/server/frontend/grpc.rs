@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dialback_core::CloseReason;
 use dialback_core::server::{ProxyAction, ProxyStream, ProxyStreamConfig, StreamRef};
-use dialback_core::wire::{Code, Decoded, Frame, Status, decode};
+use dialback_core::wire::{Code, Decoded, Frame, SERVED_BY, Status, decode};
 
 use super::port::FrontendStream;
 use crate::grpc::MessageStream;
@@ -21,6 +21,15 @@ use crate::tunnel::Port;
 /// Turns after which a busy frontend lets other tasks run.
 const TURNS: usize = 32;
 
+/// What a Proxy call has beyond Konnectivity.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProxyOptions {
+    /// It agreed on `half-close/1`.
+    pub(super) half_close: bool,
+    /// The frontend wants to know which agent serves it.
+    pub(super) asks_for_agent: bool,
+}
+
 /// Serves one Proxy stream until it ends.
 ///
 /// `timeout` is what the client's `grpc-timeout` allows for the whole call; kube-apiserver sets none.
@@ -29,11 +38,11 @@ pub(super) async fn serve_proxy_stream<R: Runtime>(
     stream: MessageStream,
     peer: PeerAddr,
     timeout: Option<Duration>,
-    half_close: bool,
+    options: ProxyOptions,
 ) {
     let runtime = server.runtime.clone();
     let deadline = timeout.and_then(|timeout| runtime.now().checked_add(timeout));
-    let mut task = ProxyTask::new(server, stream, half_close);
+    let mut task = ProxyTask::new(server, stream, options);
     let served = poll_fn(|cx| task.poll(cx));
     let end = match deadline {
         Some(deadline) => timeout_at(&runtime, deadline, served)
@@ -53,8 +62,7 @@ struct ProxyTask<R: Runtime> {
     server: Arc<Server<R>>,
     stream: MessageStream,
     machine: ProxyStream,
-    /// The call agreed on `half-close/1`.
-    half_close: bool,
+    options: ProxyOptions,
     streams: Vec<FrontendStream<R>>,
     timer: Timer<R>,
     /// Counts while the frontend is not read because a queue of its is full.
@@ -62,10 +70,10 @@ struct ProxyTask<R: Runtime> {
 }
 
 impl<R: Runtime> ProxyTask<R> {
-    fn new(server: Arc<Server<R>>, stream: MessageStream, half_close: bool) -> Self {
+    fn new(server: Arc<Server<R>>, stream: MessageStream, options: ProxyOptions) -> Self {
         let now = server.runtime.now();
         let config = ProxyStreamConfig {
-            half_close,
+            half_close: options.half_close,
             ..server.config.proxy_stream.clone()
         };
         let machine = ProxyStream::new(now, config);
@@ -74,7 +82,7 @@ impl<R: Runtime> ProxyTask<R> {
             server,
             stream,
             machine,
-            half_close,
+            options,
             streams: Vec::new(),
             timer,
             paused: None,
@@ -204,7 +212,10 @@ impl<R: Runtime> ProxyTask<R> {
                     let now = self.server.runtime.now();
                     let routed = routed.map(|(tunnel, stream)| {
                         let held = FrontendStream::new(&self.server, tunnel, stream);
-                        if self.half_close {
+                        if self.options.asks_for_agent {
+                            self.stream.add_header(SERVED_BY, held.agent_id());
+                        }
+                        if self.options.half_close {
                             held.allow_half_close();
                         }
                         let at = held.stream_ref();

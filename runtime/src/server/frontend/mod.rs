@@ -7,7 +7,7 @@ mod socket;
 
 use std::sync::Arc;
 
-use dialback_core::wire::{EXTENSIONS, Extensions};
+use dialback_core::wire::{EXTENSIONS, Extensions, SERVED_BY};
 use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
@@ -174,13 +174,18 @@ impl<R: Runtime> Server<R> {
                             if !accepted.is_empty() {
                                 insert(&mut headers, EXTENSIONS, &accepted.to_string());
                             }
+                            let asks_for_agent = !server.config.disable_extensions
+                                && call.metadata().contains_key(SERVED_BY);
                             let stream = call.accept_lazily(headers);
                             grpc::serve_proxy_stream(
                                 Arc::clone(&server),
                                 stream,
                                 peer,
                                 timeout,
-                                accepted.half_close,
+                                grpc::ProxyOptions {
+                                    half_close: accepted.half_close,
+                                    asks_for_agent,
+                                },
                             )
                             .await;
                         });

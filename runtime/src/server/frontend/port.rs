@@ -36,6 +36,11 @@ impl<R: Runtime> FrontendStream<R> {
         }
     }
 
+    /// The agent that serves it.
+    pub(super) fn agent_id(&self) -> &str {
+        self.tunnel.peer_id()
+    }
+
     pub(super) fn stream_ref(&self) -> StreamRef {
         StreamRef {
             link: self.tunnel.id(),
