@@ -1,9 +1,9 @@
 //! What one stream gets of a long, fast path, and what that costs its bystanders.
 //!
-//! These measure, on a quiet machine and each alone; nothing else fails them than a real loss of speed, but a busy
-//! machine is one:
+//! These measure, so each runs alone and on a quiet machine:
 //! `cargo test -p dialback-tests --release --test it long_path:: -- --ignored --nocapture --test-threads 1`.
-//! That windows and what is under way follow the path is shown under virtual time in `core` and `harness`.
+//! `dialback bench --scenario long-path` does the same with the daemons; `harness/tests/long_path.rs` shows under
+//! virtual time that windows and what is under way follow the path.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
