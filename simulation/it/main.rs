@@ -2,5 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod determinism;
+mod echo;
 mod executor;
 mod network;
+mod reported;
+mod world;

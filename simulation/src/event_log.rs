@@ -54,6 +54,18 @@ impl EventLog {
         self.entries.is_empty()
     }
 
+    /// A number that logs of different events hardly share (FNV-1a of their text).
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let mut digest = 0xcbf2_9ce4_8422_2325;
+        for entry in &self.entries {
+            for byte in entry.to_string().bytes() {
+                digest = (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        }
+        digest
+    }
+
     /// The last `count` events, one a line.
     #[must_use]
     pub fn tail(&self, count: usize) -> String {

@@ -26,11 +26,13 @@
 //! });
 //! ```
 
+pub mod cast;
 mod clock;
 mod event_log;
 mod executor;
 mod host;
 mod network;
+mod seeds;
 mod simulation;
 mod spoken;
 mod world;
@@ -40,4 +42,5 @@ pub use event_log::EventLog;
 pub use executor::SimulatedTask;
 pub use host::Host;
 pub use network::{PathConfig, SimulatedListener, SimulatedStream, Told};
+pub use seeds::{Seeds, for_each_seed};
 pub use simulation::Simulation;

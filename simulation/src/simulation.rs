@@ -25,7 +25,7 @@ const LONGEST_TURN: usize = 1_000_000;
 const LONGEST_RUN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long [`Simulation::eventually`] waits in simulated time, and how often it looks.
 const PATIENCE: Duration = Duration::from_secs(120);
-const GLANCE: Duration = Duration::from_millis(1);
+const GLANCE: Duration = Duration::from_millis(10);
 /// Events that are shown when a scenario fails.
 const SHOWN: usize = 40;
 
@@ -242,8 +242,10 @@ impl Simulation {
     /// The processes of a host end; the system closes their sockets.
     pub fn kill(&self, host: &Host) {
         self.note(format!("{} is killed", host.id()));
-        for task in self.shared.executor.tasks_of(host.id()) {
-            self.shared.executor.abort(task);
+        let executor = &self.shared.executor;
+        // The end of a task may start another.
+        while let Some(task) = executor.tasks_of(host.id()).first() {
+            executor.abort(*task);
         }
     }
 
