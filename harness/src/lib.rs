@@ -23,6 +23,7 @@
 mod agent;
 mod endpoint;
 mod frontend;
+pub mod fuzzed;
 pub mod hostile;
 mod pipe;
 mod resumption;

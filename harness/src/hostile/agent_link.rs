@@ -57,7 +57,7 @@ enum Task {
 
 impl Run {
     fn operate(&mut self, input: &mut Input<'_>) {
-        match input.byte() % 12 {
+        match input.byte() % 13 {
             0..=4 => {
                 if self.link.wants_read() {
                     self.link.handle_packet(self.now, input.packet());
@@ -102,6 +102,14 @@ impl Run {
                 self.now += input.time();
                 self.link.handle_timeout(self.now);
             }
+            11 => match input.byte() % 4 {
+                0 => self.link.handle_lost(self.now),
+                1 => self.link.handle_established(self.now),
+                _ => {
+                    // Whether the count can be is for the link to say.
+                    let _ = self.link.handle_resumed(self.now, input.count());
+                }
+            },
             _ => match input.byte() {
                 0 => self.link.handle_down(self.now),
                 1 => self.link.drain(),
@@ -142,7 +150,7 @@ impl Run {
         };
         let before = self.tasks.get(&id).copied();
         let next = match (before, &output) {
-            (Some(Task::Open), EndpointOutput::Write(_)) => Task::Open,
+            (Some(Task::Open), EndpointOutput::Write(_) | EndpointOutput::Shutdown) => Task::Open,
             (Some(Task::Open | Task::Closing), EndpointOutput::Close) => Task::Closing,
             (Some(_), EndpointOutput::Abort) => Task::Aborting,
             // What still comes between the close and the task's report is nobody's.

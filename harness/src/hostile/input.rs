@@ -50,9 +50,19 @@ impl<'a> Input<'a> {
         };
         let negotiated = Negotiated {
             peer_window_bytes: (small & 128 == 0).then(|| u64::from(self.byte()) * 20),
-            ..Negotiated::default()
+            ..self.agreed()
         };
         (mux, negotiated)
+    }
+
+    fn agreed(&mut self) -> Negotiated {
+        let agreed = self.byte();
+        Negotiated {
+            peer_window_bytes: None,
+            half_close: agreed & 1 == 1,
+            reset: agreed & 2 == 2,
+            resume: agreed & 4 == 4,
+        }
     }
 
     pub(super) fn bytes(&mut self) -> Bytes {
@@ -62,6 +72,14 @@ impl<'a> Input<'a> {
     pub(super) fn time(&mut self) -> Duration {
         let milliseconds = [0, 1, 10, 1000, 10_000, 30_000, 60_000];
         Duration::from_millis(milliseconds[usize::from(self.byte()) % milliseconds.len()])
+    }
+
+    /// A count of packets, often one that can be.
+    pub(super) fn count(&mut self) -> u64 {
+        match self.byte() {
+            u8::MAX => u64::MAX,
+            few => u64::from(few % 32),
+        }
     }
 
     fn connect_id(&mut self) -> Option<ConnectId> {
@@ -77,7 +95,7 @@ impl<'a> Input<'a> {
     }
 
     pub(super) fn packet(&mut self) -> Packet {
-        match self.byte() % 10 {
+        match self.byte() % 13 {
             0 => Packet::DialRequest {
                 dial: self.dial(),
                 protocol: "tcp".to_owned(),
@@ -101,6 +119,17 @@ impl<'a> Input<'a> {
             },
             7 => Packet::CloseDial { dial: self.dial() },
             8 => Packet::Drain,
+            9 => Packet::CloseWrite {
+                connect_id: self.connect_id(),
+            },
+            10 => Packet::Reset {
+                connect_id: self.connect_id(),
+                code: i32::from(self.byte()) - 1,
+                text: self.error(),
+            },
+            11 => Packet::Ack {
+                received: self.count(),
+            },
             _ => Packet::WindowUpdate {
                 connect_id: self.connect_id(),
                 bytes: [1, 500, i64::MAX as u64, u64::MAX][usize::from(self.byte()) % 4],

@@ -19,8 +19,12 @@ use super::input::Input;
 pub fn check_proxy_stream(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let now = Instant::now();
+    let config = ProxyStreamConfig {
+        half_close: input.byte() & 1 == 1,
+        ..ProxyStreamConfig::default()
+    };
     let mut run = Run {
-        proxy: ProxyStream::new(now, ProxyStreamConfig::default()),
+        proxy: ProxyStream::new(now, config),
         now,
         held: BTreeMap::new(),
         routes: Vec::new(),

@@ -54,12 +54,14 @@ struct Run {
 enum Heard {
     Nothing,
     Dialled,
+    /// The end of the data, and not yet of the stream.
+    EndOfData,
     End,
 }
 
 impl Run {
     fn operate(&mut self, input: &mut Input<'_>) {
-        match input.byte() % 12 {
+        match input.byte() % 15 {
             0..=3 => {
                 if self.link.wants_read() {
                     self.link.handle_packet(self.now, input.packet());
@@ -106,9 +108,27 @@ impl Run {
                 self.now += input.time();
                 self.link.handle_timeout(self.now);
             }
-            _ => {
+            11 => {
                 if input.byte() == 0 {
                     self.link.handle_down(self.now);
+                }
+            }
+            12 => match input.byte() % 4 {
+                0 => self.link.handle_lost(self.now),
+                1 => self.link.handle_established(self.now),
+                _ => {
+                    // Whether the count can be is for the link to say.
+                    let _ = self.link.handle_resumed(self.now, input.count());
+                }
+            },
+            13 => {
+                if let Some(id) = self.pick(input) {
+                    self.link.allow_half_close(id);
+                }
+            }
+            _ => {
+                if let Some(id) = self.pick(input) {
+                    self.link.handle_frontend_end(self.now, id);
                 }
             }
         }
@@ -132,9 +152,10 @@ impl Run {
         let next = match (heard, &output) {
             (Some(Heard::Nothing), StreamOutput::Dialled(_))
             | (Some(Heard::Dialled), StreamOutput::Data(_)) => Heard::Dialled,
+            (Some(Heard::Dialled), StreamOutput::EndOfData) => Heard::EndOfData,
             // A frontend that closes while its dial is pending gives it up and hears nothing.
             (Some(Heard::Nothing), StreamOutput::DialFailed(_))
-            | (Some(Heard::Dialled), StreamOutput::Closed(_)) => Heard::End,
+            | (Some(Heard::Dialled | Heard::EndOfData), StreamOutput::Closed(_)) => Heard::End,
             _ => panic!("{output:?} came after {heard:?}"),
         };
         self.streams.insert(id, next);
