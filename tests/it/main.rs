@@ -13,6 +13,7 @@ mod connect_answers;
 mod connectivity;
 mod connector;
 mod contract;
+mod examples;
 mod faults;
 mod fleet;
 mod grpc;

@@ -52,6 +52,31 @@ pub enum AgentConfigError {
 }
 
 impl AgentConfig {
+    /// An agent of the servers at `server_host`, with the defaults of the `proxy-agent` program for all else; it finds
+    /// no proxy in its environment.
+    #[must_use]
+    pub fn new(
+        server_host: &str,
+        server_port: u16,
+        agent_id: &str,
+        tls: Arc<rustls::ClientConfig>,
+    ) -> Self {
+        Self {
+            server_host: server_host.to_owned(),
+            server_port,
+            agent_id: agent_id.to_owned(),
+            identifiers: String::new(),
+            token_path: None,
+            tls,
+            fleet: FleetConfig::default(),
+            link: LinkConfig::default(),
+            keepalive_time: Duration::from_secs(3600),
+            dial_timeout: Duration::from_secs(5),
+            proxy: ProxyEnvironment::default(),
+            disable_extensions: false,
+        }
+    }
+
     /// The address that is dialled, `host:port`.
     pub(super) fn server(&self) -> String {
         if self.server_host.contains(':') && !self.server_host.starts_with('[') {

@@ -56,6 +56,7 @@ macro_rules! on_every_runtime {
                 data::failed_dials_are_told,
                 data::a_dial_that_hangs_times_out,
                 dialer::bytes_go_through_a_dialer_and_come_back,
+                dialer::an_endpoint_answers_after_the_frontends_end,
                 stalls::a_frontend_that_reads_nothing_stalls_only_itself,
                 stalls::an_endpoint_that_reads_nothing_stalls_only_itself,
                 drain::a_draining_agent_keeps_its_streams_and_gets_no_new_ones,
