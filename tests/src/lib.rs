@@ -32,3 +32,7 @@ pub mod world;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/client.md")]
 struct ClientManual;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct EmbeddingManual;
