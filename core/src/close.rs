@@ -51,6 +51,8 @@ pub enum CloseReason {
     SlowReader(Initiator),
     /// The peer of that side sent more than its credit.
     WindowOverrun(Initiator),
+    /// The peer of that side sent data behind its CLOSE_WRITE.
+    DataBehindEnd(Initiator),
     /// The other side did not answer that one's close in time.
     CloseTimedOut(Initiator),
     /// The frontend used two connection ids on one Proxy stream.
@@ -73,6 +75,7 @@ impl CloseReason {
             Self::TunnelEnded(at)
             | Self::SlowReader(at)
             | Self::WindowOverrun(at)
+            | Self::DataBehindEnd(at)
             | Self::CloseTimedOut(at)
             | Self::Other(at, _) => *at,
         }
@@ -92,6 +95,7 @@ impl CloseReason {
             Self::TunnelEnded(_) => "tunnel_ended",
             Self::SlowReader(_) => "slow_reader",
             Self::WindowOverrun(_) => "window_overrun",
+            Self::DataBehindEnd(_) => "data_behind_end",
             Self::CloseTimedOut(_) => "close_timed_out",
             Self::MismatchedIds => "mismatched_ids",
             Self::AgentGaveUp => "agent_gave_up",
@@ -132,6 +136,7 @@ impl CloseReason {
             Self::EndpointFailed(_) => 2,
             Self::SlowReader(_) => 3,
             Self::WindowOverrun(_) => 4,
+            Self::DataBehindEnd(_) => 8,
             Self::CloseTimedOut(_) => 5,
             Self::MismatchedIds => 6,
             Self::AgentGaveUp => 7,
@@ -156,6 +161,7 @@ impl CloseReason {
             5 => Self::CloseTimedOut(sender),
             6 => Self::MismatchedIds,
             7 => Self::AgentGaveUp,
+            8 => Self::DataBehindEnd(sender),
             _ => Self::Other(sender, text),
         }
     }
@@ -176,6 +182,7 @@ impl fmt::Display for CloseReason {
             Self::TunnelEnded(at) => write!(f, "tunnel ended by the {}", at.name()),
             Self::SlowReader(_) => f.write_str("reader took nothing for the slow-stream timeout"),
             Self::WindowOverrun(_) => f.write_str("peer sent more than its credit"),
+            Self::DataBehindEnd(_) => f.write_str("peer sent data behind its end"),
             Self::CloseTimedOut(_) => f.write_str("close was not answered in time"),
             Self::MismatchedIds => f.write_str("mismatched connection IDs"),
             Self::AgentGaveUp => f.write_str("agent gave the connection up"),
@@ -196,6 +203,7 @@ mod tests {
                 CloseReason::EndpointFailed("read: timed out".to_owned()),
                 CloseReason::SlowReader(at),
                 CloseReason::WindowOverrun(at),
+                CloseReason::DataBehindEnd(at),
                 CloseReason::CloseTimedOut(at),
                 CloseReason::MismatchedIds,
                 CloseReason::AgentGaveUp,

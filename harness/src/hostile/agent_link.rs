@@ -51,6 +51,8 @@ struct Run {
 enum Task {
     Dialling,
     Open,
+    /// The endpoint was told that nothing more comes.
+    ShutDown,
     Closing,
     Aborting,
 }
@@ -150,8 +152,11 @@ impl Run {
         };
         let before = self.tasks.get(&id).copied();
         let next = match (before, &output) {
-            (Some(Task::Open), EndpointOutput::Write(_) | EndpointOutput::Shutdown) => Task::Open,
-            (Some(Task::Open | Task::Closing), EndpointOutput::Close) => Task::Closing,
+            (Some(Task::Open), EndpointOutput::Write(_)) => Task::Open,
+            (Some(Task::Open), EndpointOutput::Shutdown) => Task::ShutDown,
+            (Some(Task::Open | Task::ShutDown | Task::Closing), EndpointOutput::Close) => {
+                Task::Closing
+            }
             (Some(_), EndpointOutput::Abort) => Task::Aborting,
             // What still comes between the close and the task's report is nobody's.
             (Some(Task::Closing), EndpointOutput::Write(_)) => Task::Closing,

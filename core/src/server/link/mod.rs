@@ -171,6 +171,12 @@ impl Link {
     }
 
     fn handle_data(&mut self, now: Instant, connect_id: ConnectId, data: Bytes) {
+        if let Some(id) = self.mux.by_connect_id(connect_id)
+            && let Some(stream) = self.mux.stream(id)
+            && stream.state.endpoint_ended
+        {
+            return self.reset(now, id, CloseReason::DataBehindEnd(Initiator::Server));
+        }
         match self.mux.receive(now, connect_id, data) {
             Received::Unknown => self.close_stranger(connect_id),
             received @ (Received::Accepted | Received::Violation(_)) => {

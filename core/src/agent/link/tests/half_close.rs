@@ -269,6 +269,19 @@ fn a_broken_credit_rule_resets_with_its_reason() {
 }
 
 #[test]
+fn data_behind_an_end_resets_the_stream() {
+    let mut t = fixture();
+    let id = t.open(1);
+    t.packet(close_write(1));
+    assert_eq!(t.output(id), Some(EndpointOutput::Shutdown));
+    t.data(1, 1);
+    let reason = CloseReason::DataBehindEnd(Initiator::Agent);
+    assert_eq!(t.transmit_all(), [reset_packet(1, &reason)]);
+    assert_eq!(t.output(id), Some(EndpointOutput::Abort));
+    assert_eq!(t.close_reason(), reason);
+}
+
+#[test]
 fn a_half_closed_stream_is_cut_with_the_tunnel() {
     for frontend_ended in [false, true] {
         let mut t = fixture();

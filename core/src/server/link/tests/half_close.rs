@@ -250,6 +250,19 @@ fn a_broken_credit_rule_resets_with_its_reason() {
     assert_ended(&mut t, id, reason);
 }
 
+/// Found by fuzzing: a frontend that was told of the end got more data behind it.
+#[test]
+fn data_behind_an_end_resets_the_stream() {
+    let mut t = fixture();
+    let id = open(&mut t, 1);
+    t.packet(close_write(1));
+    assert_eq!(t.outputs(id), [StreamOutput::EndOfData]);
+    t.data(1, 1);
+    let reason = CloseReason::DataBehindEnd(Initiator::Server);
+    assert_eq!(t.transmit_all(), [reset_packet(1, &reason)]);
+    assert_ended(&mut t, id, reason);
+}
+
 #[test]
 fn half_closed_streams_hear_of_the_lost_tunnel() {
     for frontend_ended in [false, true] {
