@@ -80,6 +80,37 @@ fn connections_live_on_while_the_agent_drains() {
     assert_eq!(pair.agent.try_end(), None);
     drop(frontend);
     serving.join().unwrap();
+    // With the last connection it ends by itself.
+    assert!(pair.agent.until_ended().success());
+    pair.agent.assert_no_errors();
+}
+
+#[test]
+fn a_draining_agent_waits_no_longer_than_it_may() {
+    let mut pair = Pair::start_with(Front::ConnectUnix, &[], &["--drain-timeout=100ms"]);
+    let (endpoint, serving) = echo_once();
+    let mut frontend = dial(&pair, &endpoint);
+    pair.agent.terminate();
+    assert!(pair.agent.until_ended().success());
+    // The stream was cut, with an error at both ends.
+    let end = frontend.read(&mut [0]);
+    assert!(!matches!(end, Ok(1..)), "{end:?}");
+    drop(frontend);
+    assert!(serving.join().is_err(), "the endpoint sees a reset");
+    assert!(pair.agent.logged().contains("drain timeout has passed"));
+}
+
+/// Nobody has to be waited for.
+#[test]
+fn an_idle_agent_ends_with_the_first_signal() {
+    let mut pair = Pair::start(Front::ConnectUnix, &[]);
+    pair.agent.terminate();
+    assert!(pair.agent.until_ended().success());
+    pair.server.reaches(
+        "konnectivity_network_proxy_server_ready_backend_connections",
+        0.0,
+    );
+    pair.agent.assert_no_errors();
 }
 
 #[test]

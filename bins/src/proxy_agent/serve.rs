@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use dialback_core::agent::fleet::FleetConfigError;
 use dialback_core::agent::{FleetConfig, LinkConfig};
-use dialback_runtime::Runtime;
 use dialback_runtime::agent::{Agent, AgentConfig, AgentConfigError};
 use dialback_runtime::dial::{InvalidProxy, ProxyEnvironment};
 use dialback_runtime::metrics::AgentMetrics;
 use dialback_runtime::tls::{ClientTls, KeyPairFiles, TlsError};
+use dialback_runtime::{Runtime, timeout_at};
 use thiserror::Error;
 
 use crate::daemon::listener::{ListenerError, bind};
@@ -19,6 +19,9 @@ use crate::flags::AgentOptions;
 /// How long dialling an endpoint may take (Konnectivity agent, `pkg/agent/client.go`); it has no flag there.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a draining agent stays without a stream: dials that a server sent before it knew find it there.
+const DRAIN_QUIET: Duration = Duration::from_secs(1);
+
 impl Work for AgentOptions {
     type Error = StartError;
 
@@ -27,7 +30,8 @@ impl Work for AgentOptions {
     }
 }
 
-/// Serves until a second signal ends the process: the first one drains, as in the reference.
+/// Serves until a signal, then drains: what runs goes on, and once nothing does, or `--drain-timeout` has passed, the
+/// agent ends. The reference's waits for a second signal, which ends this one at once, too.
 ///
 /// Everything that can fail is done before anything is served: files read, listeners bound.
 ///
@@ -55,13 +59,31 @@ async fn serve<R: Runtime>(
     );
     let draining = async {
         stop.requested().await;
-        tracing::info!("draining; a second signal ends the agent at once");
+        tracing::info!(
+            streams = agent.stream_count(),
+            "draining; a second signal ends the agent at once"
+        );
         agent.drain();
+        drained(&runtime, &agent, options.drain_timeout).await;
+        agent.stop();
         std::future::pending::<()>().await;
     };
     tokio::select! {
         () = draining => Ok(()),
         ended = agent.run() => Ok(ended?),
+    }
+}
+
+/// Waits until nobody needs a draining agent any more, or for `limit`.
+async fn drained<R: Runtime>(runtime: &R, agent: &Agent<R>, limit: Option<Duration>) {
+    let idle = agent.idle(DRAIN_QUIET);
+    let Some(limit) = limit else {
+        return idle.await;
+    };
+    let deadline = runtime.now() + limit;
+    if timeout_at(runtime, deadline, idle).await.is_err() {
+        let streams = agent.stream_count();
+        tracing::warn!(?limit, streams, "drain timeout has passed, streams are cut");
     }
 }
 

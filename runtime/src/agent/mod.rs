@@ -8,6 +8,7 @@ mod observer;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use dialback_core::agent::fleet::{AttemptId, FleetConfigError};
 use dialback_core::agent::{Fleet, FleetAction, FleetEvent, Link};
@@ -20,7 +21,7 @@ pub use self::config::{AgentConfig, AgentConfigError};
 use crate::grpc::Target;
 use crate::metrics::AgentMetrics;
 use crate::runtime::{Runtime, Task};
-use crate::timer::Timer;
+use crate::timer::{Timer, timeout_at};
 use crate::tunnel::Tunnel;
 
 /// Reports of attempts and links that may wait for the fleet; their tasks wait beyond that.
@@ -56,6 +57,13 @@ enum Report<R: Runtime> {
     Down(LinkId),
 }
 
+/// How long an agent that ends may take for it, and how often it is looked whether its endpoints are gone.
+const END_TIME: Duration = Duration::from_secs(2);
+const END_LOOK: Duration = Duration::from_millis(2);
+
+/// How often an agent that is to become idle is looked at.
+const IDLE_LOOK: Duration = Duration::from_millis(50);
+
 impl<R: Runtime> Agent<R> {
     /// An agent that is not connected yet; [`Agent::run`] makes it so.
     ///
@@ -86,7 +94,7 @@ impl<R: Runtime> Agent<R> {
     pub async fn run(self: &Arc<Self>) -> Result<(), FleetConfigError> {
         let fleet = Fleet::new(self.config.fleet.clone(), self.runtime.now())?;
         let (reports, inbox) = mpsc::channel(REPORTS);
-        let mut run = FleetRun {
+        let run = FleetRun {
             agent: Arc::clone(self),
             fleet,
             reports,
@@ -136,6 +144,21 @@ impl<R: Runtime> Agent<R> {
             .iter()
             .map(|tunnel| tunnel.with(|link| link.stream_count()))
             .sum()
+    }
+
+    /// Waits until there has been no stream for `quiet`, a little more at most. After [`Agent::drain`] that means that
+    /// nobody needs this agent any more: dials that were on their way have come by then.
+    pub async fn idle(&self, quiet: Duration) {
+        let mut since = self.runtime.now();
+        loop {
+            let now = self.runtime.now();
+            if self.stream_count() > 0 {
+                since = now;
+            } else if now >= since + quiet {
+                return;
+            }
+            self.runtime.sleep_until(now + IDLE_LOOK).await;
+        }
     }
 
     /// What is offered to the next server: every session that waits for another transport.
@@ -193,7 +216,7 @@ struct FleetRun<R: Runtime> {
 }
 
 impl<R: Runtime> FleetRun<R> {
-    async fn run(&mut self) {
+    async fn run(mut self) {
         let mut draining = self.agent.draining.subscribe();
         let mut stopped = self.agent.stopped.subscribe();
         loop {
@@ -221,6 +244,36 @@ impl<R: Runtime> FleetRun<R> {
         }
         if let Some(attempt) = self.attempt.take() {
             attempt.abort();
+        }
+        self.end().await;
+    }
+
+    /// Waits, not for ever, until servers have been told and endpoint connections are gone: a process that ends may
+    /// end right after this.
+    async fn end(self) {
+        let Self {
+            agent,
+            reports,
+            mut inbox,
+            transports,
+            ..
+        } = self;
+        let tunnels = agent.tunnels();
+        drop((reports, transports));
+        let runtime = &agent.runtime;
+        let ended = async {
+            // Closed with the last task of a link.
+            while inbox.recv().await.is_some() {}
+            let open = |tunnel: &Arc<Tunnel<Link>>| tunnel.with(|link| link.stream_count() > 0);
+            while tunnels.iter().any(open) {
+                runtime.sleep_until(runtime.now() + END_LOOK).await;
+            }
+        };
+        if timeout_at(runtime, runtime.now() + END_TIME, ended)
+            .await
+            .is_err()
+        {
+            tracing::debug!("something of the agent is left after its end");
         }
     }
 

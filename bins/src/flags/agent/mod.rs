@@ -43,6 +43,7 @@ pub struct AgentFlags {
     pub server_count_source: String,
     pub kubeconfig: String,
     pub kube_api_content_type: String,
+    pub drain_timeout: GoDuration,
     pub tunnel: TunnelFlags,
 }
 
@@ -232,6 +233,12 @@ pub fn agent_flags() -> FlagSet<CommandLine<AgentFlags>> {
             "application/vnd.kubernetes.protobuf",
             "Accepted; content type of requests to the Kubernetes API.",
             |c| &mut c.daemon.kube_api_content_type,
+        ),
+        Flag::new(
+            "drain-timeout",
+            "0s",
+            "How long connections may go on after the first SIGTERM or SIGINT, until the agent cuts them and ends; 0 for as long as they like. Without connections it ends by itself.",
+            |c| &mut c.daemon.drain_timeout,
         ),
     ];
     own.extend(tunnel_flags());

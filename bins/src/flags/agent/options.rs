@@ -41,6 +41,9 @@ pub struct AgentOptions {
     pub keepalive_time: Duration,
     /// Whether the admin port knows pprof's paths: `--enable-profiling`.
     pub profiling: bool,
+    /// How long streams may go on once the agent drains: `--drain-timeout`; `None`, the default, for as long as they
+    /// like.
+    pub drain_timeout: Option<Duration>,
     /// How tunnels behave.
     pub tunnel: TunnelOptions,
 }

@@ -38,6 +38,7 @@ fn the_flags_are_the_references_and_ours() {
     for ours in [
         "version",
         "runtime",
+        "drain-timeout",
         "logging-format",
         "slow-stream-timeout",
         "resume-timeout",

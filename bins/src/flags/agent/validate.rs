@@ -107,6 +107,12 @@ impl AgentFlags {
         });
 
         let port = |port: i64| u16::try_from(port).unwrap_or_default();
+        let drain_timeout = check.value(self.drain_timeout.non_negative().ok_or(
+            OptionProblem::NegativeTime {
+                flag: "drain-timeout",
+                value: self.drain_timeout,
+            },
+        ));
         let options = AgentOptions {
             server_host: self.proxy_server_host.clone(),
             server_port: port(self.proxy_server_port),
@@ -130,6 +136,7 @@ impl AgentFlags {
             sync_forever: self.sync_forever,
             keepalive_time,
             profiling: self.enable_profiling,
+            drain_timeout: Some(drain_timeout).filter(|timeout| !timeout.is_zero()),
             tunnel,
         };
         check.finish("agent", options)
