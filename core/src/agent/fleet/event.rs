@@ -70,6 +70,13 @@ pub enum LinkRefused {
     /// The agent is to end, and wants no new link.
     #[error("agent is draining")]
     Draining,
+    /// The server may still know the session of a link that was lost while the attempt was under way. It is offered
+    /// with the next, which follows at once.
+    #[error("{suspended} waits for this server, which was not asked for its session")]
+    NotOffered {
+        /// The link that waits.
+        suspended: LinkId,
+    },
     /// The attempt was given up before.
     #[error("{attempt} was given up before it led to {link}")]
     AttemptOver {

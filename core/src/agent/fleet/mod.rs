@@ -6,7 +6,7 @@ mod server_count;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 pub use config::{FleetConfig, FleetConfigError};
@@ -42,7 +42,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(5);
 /// connected, and attempts, which offer to resume every such session, go on until it is resumed or down, also while
 /// the agent drains. The first follows at once, unless the transport before was hardly there. Where a server is met
 /// that should know a session and does not, or there is only one server, the session is over
-/// ([`FleetAction::EndLink`]); another replica's is still looked for.
+/// ([`FleetAction::EndLink`]); another replica's is still looked for, and so is one that was lost while the attempt
+/// was under way: the server was not asked for it.
 ///
 /// The driver starts by calling [`Fleet::handle_timeout`] when [`Fleet::poll_timeout`] says so, which is at
 /// once. After every input it drains [`Fleet::poll_action`] and [`Fleet::poll_event`].
@@ -86,6 +87,8 @@ impl ServerLink {
 struct Attempt {
     id: AttemptId,
     deadline: Option<Instant>,
+    /// Links that were suspended when it started, and are offered to whichever server it leads to.
+    offered: BTreeSet<LinkId>,
 }
 
 impl Fleet {
@@ -134,14 +137,19 @@ impl Fleet {
             server_id,
             server_count,
         } = hello;
-        if !self.end_attempt(attempt) {
+        let Some(Attempt { offered, .. }) = self.end_attempt(attempt) else {
             let reason = LinkRefused::AttemptOver { attempt, link };
             self.actions
                 .push_back(FleetAction::CloseLink { link, reason });
             return;
-        }
-        self.end_forgotten(&server_id, server_count);
-        if self.draining {
+        };
+        self.end_forgotten(&server_id, server_count, &offered);
+        let not_offered = self.suspended_at(&server_id, &offered);
+        if let Some(suspended) = not_offered {
+            let reason = LinkRefused::NotOffered { suspended };
+            self.actions
+                .push_back(FleetAction::CloseLink { link, reason });
+        } else if self.draining {
             // The attempt was for the sake of a session.
             let reason = LinkRefused::Draining;
             self.actions
@@ -173,6 +181,9 @@ impl Fleet {
         self.backoff.reset();
         let wait = backoff::jittered(self.config.sync_interval, entropy);
         self.pause(now, wait);
+        if not_offered.is_some() {
+            self.due = Some(now);
+        }
     }
 
     /// An attempt has led to another transport for a suspended link, or for one whose loss was not noticed.
@@ -185,7 +196,7 @@ impl Fleet {
         link: LinkId,
         entropy: &mut impl Entropy,
     ) -> bool {
-        if !self.end_attempt(attempt) {
+        if self.end_attempt(attempt).is_none() {
             return false;
         }
         self.backoff.reset();
@@ -206,13 +217,24 @@ impl Fleet {
     }
 
     /// The sessions that this server should know, had they not ended there.
-    fn end_forgotten(&mut self, server_id: &str, server_count: i64) {
+    fn end_forgotten(&mut self, server_id: &str, server_count: i64, offered: &BTreeSet<LinkId>) {
         for (link, server_link) in &self.links {
-            let same = server_link.server_id == server_id || server_count <= 1;
-            if server_link.suspended && same {
+            let refused = server_link.server_id == server_id && offered.contains(link);
+            let replaced = server_link.server_id != server_id && server_count <= 1;
+            if server_link.suspended && (refused || replaced) {
                 self.actions.push_back(FleetAction::EndLink { link: *link });
             }
         }
+    }
+
+    /// A link that waits for this server and was not offered to it.
+    fn suspended_at(&self, server_id: &str, offered: &BTreeSet<LinkId>) -> Option<LinkId> {
+        let mut links = self.links.iter();
+        let waiting = links.find(|(link, server_link)| {
+            let same = server_link.server_id == server_id;
+            server_link.suspended && same && !offered.contains(link)
+        });
+        waiting.map(|(link, _)| *link)
     }
 
     /// An attempt has failed, for whatever reason; the driver has logged it.
@@ -222,7 +244,7 @@ impl Fleet {
         attempt: AttemptId,
         entropy: &mut impl Entropy,
     ) {
-        if self.end_attempt(attempt) {
+        if self.end_attempt(attempt).is_some() {
             self.wait_after_failure(now, attempt, entropy);
         }
     }
@@ -372,7 +394,12 @@ impl Fleet {
     /// Links that wait for another transport.
     #[must_use]
     pub fn suspended(&self) -> usize {
-        self.links.values().filter(|link| link.suspended).count()
+        self.suspended_links().count()
+    }
+
+    fn suspended_links(&self) -> impl Iterator<Item = LinkId> {
+        let links = self.links.iter().filter(|(_, link)| link.suspended);
+        links.map(|(link, _)| *link)
     }
 
     fn has_suspended(&self) -> bool {
@@ -405,14 +432,15 @@ impl Fleet {
         self.attempt = Some(Attempt {
             id: attempt,
             deadline: now.checked_add(self.config.attempt_timeout),
+            offered: self.suspended_links().collect(),
         });
         self.actions
             .push_back(FleetAction::StartAttempt { attempt });
     }
 
-    /// `false` when this is not the attempt under way: it was given up before.
-    fn end_attempt(&mut self, id: AttemptId) -> bool {
-        self.attempt.take_if(|attempt| attempt.id == id).is_some()
+    /// `None` when this is not the attempt under way: it was given up before.
+    fn end_attempt(&mut self, id: AttemptId) -> Option<Attempt> {
+        self.attempt.take_if(|attempt| attempt.id == id)
     }
 
     fn wait_after_failure(&mut self, now: Instant, attempt: AttemptId, entropy: &mut impl Entropy) {

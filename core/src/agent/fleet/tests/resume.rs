@@ -104,3 +104,41 @@ fn a_draining_agent_resumes_what_it_has_and_takes_nothing_new() {
     assert!(world.resume(attempt, link));
     assert_eq!(world.wait(), None);
 }
+
+/// Found by simulation: the server still knew the session, and its streams were ended all the same.
+#[test]
+fn a_session_that_was_lost_during_an_attempt_is_offered_with_the_next() {
+    for count in [1, 2] {
+        let mut world = World::new(FleetConfig::default());
+        let one = world.join("a", 2);
+        let other = world.join("b", 2);
+        world.pass(10 * SECOND);
+        world.suspend(other);
+        let attempt = world.next_attempt();
+        world.suspend(one);
+        let (link, actions) = world.connect(attempt, "a", count);
+        let reason = LinkRefused::NotOffered { suspended: one };
+        let refused = FleetAction::CloseLink { link, reason };
+        let replaced = FleetAction::EndLink { link: other };
+        if count == 1 {
+            assert_eq!(actions, [replaced, refused]);
+        } else {
+            assert_eq!(actions, [refused]);
+        }
+        assert_eq!(world.wait(), Some(Duration::ZERO));
+        let attempt = world.next_attempt();
+        assert!(world.resume(attempt, one));
+    }
+}
+
+#[test]
+fn a_session_that_was_offered_in_vain_is_over() {
+    let mut world = World::new(FleetConfig::default());
+    let lost = world.join("a", 1);
+    world.pass(10 * SECOND);
+    world.suspend(lost);
+    let attempt = world.next_attempt();
+    let (link, actions) = world.connect(attempt, "a", 1);
+    let end = FleetAction::EndLink { link: lost };
+    assert_eq!(actions, [end, FleetAction::AcceptLink { link }]);
+}
