@@ -3,8 +3,12 @@ mod sessions;
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::*;
+use crate::ids::ConnectId;
 use crate::mux::MuxConfig;
+use crate::wire::Packet;
 
 /// A link, its endpoints and a clock that the test moves.
 struct Fixture {

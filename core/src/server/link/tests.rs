@@ -9,8 +9,11 @@ mod sessions;
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::mux::MuxConfig;
+use crate::server::dial::{DialFailure, StreamOutput};
 
 /// A link, its frontends and a clock that the test moves.
 struct Fixture {

@@ -1,6 +1,7 @@
 //! Streams outlive the transport (`resume/1`).
 
 use super::*;
+use crate::session::SessionError;
 
 const EXTENDED: Negotiated = Negotiated {
     peer_window_bytes: Some(100_000),

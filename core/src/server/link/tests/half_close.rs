@@ -1,6 +1,7 @@
 //! One direction ends and the other goes on (`half-close/1`), in every order of the two ends, and resets
 //! (`reset/1`) that cross them.
 
+use super::super::ends;
 use super::*;
 
 const EXTENDED: Negotiated = Negotiated {
@@ -32,7 +33,7 @@ fn close_write(connect_id: i64) -> Packet {
 }
 
 fn reset_packet(connect_id: i64, reason: &CloseReason) -> Packet {
-    reset(Some(conn(connect_id)), reason)
+    ends::reset(Some(conn(connect_id)), reason)
 }
 
 fn assert_ended(t: &mut Fixture, id: StreamId, reason: CloseReason) {

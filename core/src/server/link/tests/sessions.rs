@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::session::SessionConfig;
+use crate::session::SessionError;
 
 const EXTENDED: Negotiated = Negotiated {
     peer_window_bytes: Some(100_000),
