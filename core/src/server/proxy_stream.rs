@@ -28,6 +28,8 @@ pub struct ProxyStreamConfig {
     /// How long a stream may stay open without any dial. Default 60 s, as long as an HTTP request's header.
     pub idle_timeout: Duration,
     /// How long a stream stays open after its last connection ended, for a late packet. Default 10 s.
+    ///
+    /// Longer while the frontend has not read that it ended: a slow reader is not to miss it.
     pub linger: Duration,
     /// How long the endpoint's first bytes are held back behind the answer to the dial, at most. Default 10 ms.
     ///
@@ -454,6 +456,11 @@ impl ProxyStream {
             self.hold_until = None;
         }
         if self.deadline.is_some_and(|at| at <= now) {
+            let has_ended = self.dials.iter().any(|dial| dial.ended.is_some());
+            if has_ended && self.has_transmit() {
+                self.deadline = Some(now + self.config.linger);
+                return;
+            }
             self.deadline = None;
             self.finished = true;
             self.stopped = true;

@@ -584,10 +584,25 @@ fn a_stream_is_ended_some_time_after_its_last_connection() {
     let at = t.open(1, 5);
     t.pass(IDLE * 2);
     t.output(at, StreamOutput::Closed(CloseReason::EndpointClosed));
+    t.transmit_all();
     t.pass(LINGER - Duration::from_secs(1));
     assert_eq!(t.actions(), []);
     t.pass(Duration::from_secs(1));
     assert_eq!(t.actions(), [ProxyAction::Finish]);
+}
+
+/// Found by simulation: a frontend that took longer than that for what it had still to read missed the end.
+#[test]
+fn a_stream_is_not_ended_before_its_frontend_has_heard_of_the_end() {
+    let mut t = Fixture::new();
+    let at = t.open(1, 7);
+    t.output(at, StreamOutput::Closed(CloseReason::EndpointClosed));
+    t.pass(IDLE * 60);
+    assert_eq!(t.actions(), []);
+    assert_eq!(t.transmit_all(), [close_response(7, "")]);
+    t.pass(LINGER);
+    assert_eq!(t.actions(), [ProxyAction::Finish]);
+    assert_eq!(t.proxy.poll_timeout(), None);
 }
 
 #[test]
