@@ -201,12 +201,12 @@ enum Verdict {
 fn judge(header: &[u8], date: &str) -> Verdict {
     let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut fields);
+    // httparse would skip empty lines before the request, Go does not.
+    if header.starts_with(b"\r") || header.starts_with(b"\n") {
+        return Verdict::Faulty(BAD_REQUEST);
+    }
     match request.parse(header) {
-        // httparse would skip empty lines before the request, Go does not.
-        Ok(httparse::Status::Complete(length))
-            if length == header.len()
-                && !header.starts_with(b"\r")
-                && !header.starts_with(b"\n") => {}
+        Ok(httparse::Status::Complete(length)) if length == header.len() => {}
         Err(httparse::Error::TooManyHeaders) => return Verdict::Faulty(HEADER_TOO_LARGE),
         Ok(_) | Err(_) => return Verdict::Faulty(BAD_REQUEST),
     }
