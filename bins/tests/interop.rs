@@ -37,6 +37,31 @@ fn go() {
     });
 }
 
+/// Either daemon on the other runtime: the connections of clients and their ends, which is what depends on it.
+#[cfg(feature = "smol")]
+#[test]
+fn go_on_two_runtimes() {
+    run_or_skip("go-on-two-runtimes", |suite| {
+        suite.needs(Command::new("go").arg("version"))?;
+        suite.needs(&mut suite.go(&["mod", "download", "-modfile=go.mod"]))?;
+        for (server, agent) in [("smol", "tokio"), ("tokio", "smol")] {
+            suite.run(
+                suite
+                    .go(&[
+                        "test",
+                        "-count=1",
+                        "-timeout=14m",
+                        "-run=Contract|HTTP",
+                        "./...",
+                    ])
+                    .env("DIALBACK_PROXY_SERVER_RUNTIME", server)
+                    .env("DIALBACK_PROXY_AGENT_RUNTIME", agent),
+            );
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn python() {
     run_or_skip("python", |suite| {
