@@ -5,6 +5,7 @@
 mod determinism;
 mod echo;
 mod executor;
+mod mixed;
 mod network;
 mod reported;
 mod world;

@@ -361,3 +361,16 @@ fn names_are_looked_up_and_unix_sockets_found_by_their_path() {
         assert_eq!(server.read_u8().await.unwrap(), 1);
     });
 }
+
+#[test]
+fn keepalive_finds_a_peer_that_knows_of_no_connection() {
+    Simulation::run(1, async |simulation| {
+        let mut pair = Pair::new(simulation).await;
+        pair.client.set_tcp_options(&TcpOptions::default()).unwrap();
+        let start = simulation.elapsed();
+        simulation.cut(&pair.near, &pair.far, Told::Second);
+        let error = pair.client.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        assert_eq!(simulation.elapsed() - start, 15 * SECOND);
+    });
+}

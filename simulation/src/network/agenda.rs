@@ -18,6 +18,8 @@ pub(crate) enum Happening {
     Arrival(ConnectionId, Side),
     /// A connection that nobody has answered is asked for again.
     SynAgain(ConnectionId),
+    /// Keep-alive asks whether the other end still knows the connection.
+    Probed(ConnectionId, Side),
     /// The end has waited long enough for a peer that is out of reach since that time.
     GivesUp(ConnectionId, Side, Duration),
 }

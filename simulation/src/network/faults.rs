@@ -61,8 +61,8 @@ impl World {
             // An end that is left sends into nothing if both are; else it meets one that is dead.
             if told == Told::Neither {
                 connection.forgotten_since.get_or_insert(now);
-                self.probe(id);
             }
+            self.probe(id);
             self.forget_if_over(id);
         }
     }
@@ -100,6 +100,7 @@ impl World {
             for side in Side::BOTH {
                 if is_meant(id, side, self) && !self.is_blocked(id, side) {
                     self.arrive_later(id, side);
+                    self.probe(id);
                 }
             }
         }

@@ -18,6 +18,7 @@ impl World {
         match happening {
             Happening::Arrival(id, from) => self.arrive(id, from),
             Happening::SynAgain(id) => self.ask_again(id),
+            Happening::Probed(id, side) => self.probed(id, side),
             Happening::GivesUp(id, side, since) => {
                 if self.severed_since(id) == Some(since) {
                     self.give_up(id, side);
@@ -181,22 +182,39 @@ impl World {
         causes.into_iter().flatten().min()
     }
 
-    /// The way between the ends has just been interrupted: keep-alive finds out in its time.
+    /// Something has just happened to the connection that its ends may not know of: keep-alive finds out in its time.
     pub(crate) fn probe(&mut self, id: ConnectionId) {
-        let Some(since) = self.severed_since(id) else {
-            return;
-        };
+        let severed = self.severed_since(id);
         let Some(connection) = self.connections.get(&id) else {
             return;
         };
         for side in Side::BOTH {
             let end = &connection.ends[side];
-            if let Some(interval) = end.keepalive {
+            let Some(interval) = end.keepalive.filter(|_| end.life == Life::Open) else {
+                continue;
+            };
+            if let Some(since) = severed {
                 // With a user timeout it is that which ends the probing (tcp(7)).
                 let probing = end.user_timeout.unwrap_or(interval * KEEPALIVE_PROBES);
                 let at = self.now + interval + probing;
                 self.agenda.add(at, Happening::GivesUp(id, side, since));
+            } else if connection.ends[side.other()].life == Life::Dead {
+                let at = self.now + interval;
+                self.agenda.add(at, Happening::Probed(id, side));
             }
+        }
+    }
+
+    /// An end that knows of no connection answers a probe with a reset.
+    fn probed(&mut self, id: ConnectionId, side: Side) {
+        let severed = self.severed_since(id).is_some();
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let unknown = connection.ends[side.other()].life == Life::Dead;
+        let end = &mut connection.ends[side];
+        if unknown && !severed && end.life == Life::Open {
+            end.die(Some(Failure::Reset));
         }
     }
 
@@ -209,6 +227,7 @@ impl World {
             end.die(Some(Failure::TimedOut));
             connection.flows[side].parcels.clear();
             self.log(Event::TimesOut(id, side));
+            self.probe(id);
         }
         self.forget_if_over(id);
     }

@@ -1,0 +1,74 @@
+//! Everything goes wrong at random: what holds all the same.
+//!
+//! - What arrives at either end is what the other sent, in order, from the start, and never twice.
+//! - An end that looks orderly is one: everything has arrived. (When a process was killed, its system closes its
+//!   sockets as if it were done; and plain Konnectivity can't tell an endpoint a cut from a close.)
+//! - Everybody learns of an end in bounded time, whoever is gone.
+//! - Once nothing goes wrong any more, agents find their servers and dials succeed.
+//! - When all is over, nothing is left.
+
+mod fault;
+mod plan;
+mod stream;
+mod traffic;
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use dialback_simulation::{Seeds, for_each_seed};
+
+use self::plan::{Kind, Plan};
+use self::traffic::Traffic;
+
+/// 1,000 and more are run by hand, with `DIALBACK_SEEDS`.
+const SEEDS: Seeds = Seeds {
+    fixed: 0..100,
+    fresh: 20,
+};
+
+/// When even an end that nobody was told of has been noticed.
+const ALL_NOTICED: Duration = Duration::from_secs(15 * 60);
+
+/// How many streams ended in order, and how many there were.
+#[derive(Default)]
+struct Tally {
+    orderly: Cell<usize>,
+    all: Cell<usize>,
+}
+
+fn run(test: &str, kind: Kind) {
+    let tally = Tally::default();
+    for_each_seed(&format!("mixed::{test}"), SEEDS, async |simulation| {
+        let plan = Plan::random(simulation.seed(), kind);
+        simulation.note(format!("{plan:?}"));
+        let mut traffic = Traffic::start(simulation, &plan).await;
+        for (wait, fault) in &plan.faults {
+            traffic.pass(*wait).await;
+            traffic.suffer(fault);
+        }
+        let orderly = traffic.end_streams(ALL_NOTICED).await;
+        tally.orderly.set(tally.orderly.get() + orderly);
+        tally.all.set(tally.all.get() + plan.streams.len());
+        traffic.recover().await;
+        traffic.end().await;
+    });
+    let Tally { orderly, all } = tally;
+    eprintln!(
+        "{test}: {} of {} streams ended in order",
+        orderly.get(),
+        all.get()
+    );
+}
+
+#[test]
+fn mixed_faults_break_no_promise() {
+    run("mixed_faults_break_no_promise", Kind::Mixed);
+}
+
+#[test]
+fn no_stream_ends_while_every_tunnel_is_resumed() {
+    run(
+        "no_stream_ends_while_every_tunnel_is_resumed",
+        Kind::Resumed,
+    );
+}
