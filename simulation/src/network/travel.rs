@@ -19,11 +19,16 @@ impl World {
             Happening::Arrival(id, from) => self.arrive(id, from),
             Happening::SynAgain(id) => self.ask_again(id),
             Happening::Probed(id, side) => self.probed(id, side),
-            Happening::GivesUp(id, side, since) => {
-                if self.severed_since(id) == Some(since) {
-                    self.give_up(id, side);
+            Happening::GivesUp(id, side, since) => match self.severed_since(id) {
+                Some(now) if now == since => self.give_up(id, side),
+                // It was in reach meanwhile, and the wait began anew.
+                Some(again) => {
+                    let at = again.max(since) + (self.now - since);
+                    let gives_up = Happening::GivesUp(id, side, again);
+                    self.agenda.add(at.max(self.now), gives_up);
                 }
-            }
+                None => {}
+            },
         }
     }
 
@@ -213,7 +218,13 @@ impl World {
         };
         let unknown = connection.ends[side.other()].life == Life::Dead;
         let end = &mut connection.ends[side];
-        if unknown && !severed && end.life == Life::Open {
+        let Some(interval) = end.keepalive.filter(|_| unknown && end.life == Life::Open) else {
+            return;
+        };
+        if severed {
+            let probed = Happening::Probed(id, side);
+            self.agenda.add(self.now + interval, probed);
+        } else {
             end.die(Some(Failure::Reset));
         }
     }
