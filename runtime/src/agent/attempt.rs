@@ -49,6 +49,8 @@ pub(super) struct Resumed {
     pub(super) link: LinkId,
     /// Packets that the server took.
     pub(super) received: u64,
+    /// Packets that it was told we took, and goes on behind.
+    pub(super) offered: u64,
 }
 
 /// Why an attempt failed.
@@ -134,10 +136,11 @@ impl<R: Runtime> Agent<R> {
         let resumed = header_values(&headers, RESUME)
             .find_map(ResumeAnswer::parse)
             .and_then(|answer| {
-                let (link, _) = offers.iter().find(|(_, offer)| offer.id == answer.id)?;
+                let (link, offer) = offers.iter().find(|(_, offer)| offer.id == answer.id)?;
                 Some(Resumed {
                     link: *link,
                     received: answer.received,
+                    offered: offer.received,
                 })
             });
         let negotiated = Negotiated::new(self.extensions(), accepted);

@@ -56,6 +56,7 @@ impl<R: Runtime> Agent<R> {
         let held = HeldLink {
             tunnel: Arc::clone(&tunnel),
             session: *session,
+            handed_over: false,
         };
         self.links().insert(id, held);
         if *self.draining.borrow() {
@@ -79,14 +80,22 @@ impl<R: Runtime> Agent<R> {
                 if !tunnel.with(|link| link.is_suspended()) {
                     break;
                 }
-                let _ = reports.send(Report::Suspended(id)).await;
-                next = tokio::select! {
-                    biased;
-                    _ = stopped.wait_for(|stopped| *stopped) => None,
-                    () = down.notified() => None,
-                    transport = transports.recv() => transport.and_then(|transport| {
-                        agent.resume(&tunnel, *transport)
-                    }),
+                next = loop {
+                    let _ = reports.send(Report::Suspended(id)).await;
+                    let transport = tokio::select! {
+                        biased;
+                        _ = stopped.wait_for(|stopped| *stopped) => None,
+                        () = down.notified() => None,
+                        transport = transports.recv() => transport,
+                    };
+                    let Some(transport) = transport else {
+                        break None;
+                    };
+                    match agent.resume(&tunnel, *transport) {
+                        Ok(resumed) => break Some(resumed),
+                        Err(NotResumed::Stale) => {}
+                        Err(NotResumed::Ended) => break None,
+                    }
                 };
             }
             let now = agent.runtime.now();
@@ -138,28 +147,45 @@ impl<R: Runtime> Agent<R> {
         }
     }
 
-    /// Puts a tunnel on another transport; `None` when that does not fit, and the tunnel is over.
+    /// Puts a tunnel on another transport, which is returned.
     fn resume(
         &self,
         tunnel: &Arc<Tunnel<Link>>,
         transport: Established<R>,
-    ) -> Option<Established<R>> {
+    ) -> Result<Established<R>, NotResumed> {
         let id = tunnel.id();
-        let Resumed { received, .. } = transport.resumed?;
+        let Resumed {
+            received, offered, ..
+        } = transport.resumed.ok_or(NotResumed::Ended)?;
+        if let Some(held) = self.links().get_mut(&id) {
+            held.handed_over = false;
+        }
+        if tunnel.with(|link| link.received_packets()) != offered {
+            tracing::info!(link = %id, "connection not used: packets came over another since it was asked for");
+            return Err(NotResumed::Stale);
+        }
         let now = self.runtime.now();
         let resumed: Result<(), SessionError> =
             tunnel.replace_transport(|link| link.handle_resumed(now, received));
         if let Err(error) = resumed {
             tracing::warn!(link = %id, %error, "tunnel can't go on over another connection, its streams end");
-            return None;
+            return Err(NotResumed::Ended);
         }
         if let Some(held) = self.links().get_mut(&id) {
             held.session = transport.session;
         }
         let hello = &transport.hello;
         tracing::info!(link = %id, server_id = hello.server_id, "tunnel resumed over another connection");
-        Some(transport)
+        Ok(transport)
     }
+}
+
+/// Why a tunnel does not go on over a transport that it was given.
+enum NotResumed {
+    /// The server was told of fewer packets than were taken since, and would send those again.
+    Stale,
+    /// The session is over.
+    Ended,
 }
 
 /// A connection and the stream on it, driven by one task.

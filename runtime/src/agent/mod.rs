@@ -46,6 +46,8 @@ struct HeldLink {
     tunnel: Arc<Tunnel<Link>>,
     /// How its session can be resumed.
     session: Option<SessionGrant>,
+    /// Its task was given a transport and has not put it on that yet: another would be one too many.
+    handed_over: bool,
 }
 
 /// What the fleet hears of the tasks that work for it.
@@ -166,6 +168,7 @@ impl<R: Runtime> Agent<R> {
         let sessions: Vec<_> = self
             .links()
             .iter()
+            .filter(|(_, held)| !held.handed_over)
             .filter_map(|(link, held)| Some((*link, Arc::clone(&held.tunnel), held.session?)))
             .collect();
         sessions
@@ -286,8 +289,11 @@ impl<R: Runtime> FleetRun<R> {
                 };
                 let wanted = self.fleet.handle_resumed(now, attempt, link, &mut Random);
                 // A link takes one at a time; another one, or one that is not wanted, is closed by its drop.
-                if let (true, Some(transports)) = (wanted, self.transports.get(&link)) {
-                    let _ = transports.try_send(established);
+                if let (true, Some(transports)) = (wanted, self.transports.get(&link))
+                    && transports.try_send(established).is_ok()
+                    && let Some(held) = self.agent.links().get_mut(&link)
+                {
+                    held.handed_over = true;
                 }
             }
             Report::Connected(attempt, established) => {
