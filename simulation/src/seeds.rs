@@ -16,6 +16,8 @@ const SEEDS_VARIABLE: &str = "DIALBACK_SEEDS";
 pub struct Seeds {
     /// The same in every run.
     pub fixed: Range<u64>,
+    /// Run as well, since they have failed once.
+    pub once_failed: &'static [u64],
     /// So many that no run had before.
     pub fresh: u64,
 }
@@ -30,7 +32,10 @@ pub fn for_each_seed(test: &str, seeds: Seeds, scenario: impl AsyncFn(&Simulatio
         Err(_) => {
             // Short enough to be typed.
             let from = u64::from(Rng::new().u32(1_000_000..));
-            vec![seeds.fixed, from..from + seeds.fresh]
+            let once_failed = seeds.once_failed.iter().map(|seed| *seed..seed + 1);
+            let mut ranges: Vec<_> = once_failed.collect();
+            ranges.extend([seeds.fixed, from..from + seeds.fresh]);
+            ranges
         }
     };
     for range in ranges.into_iter().filter(|range| !range.is_empty()) {

@@ -23,6 +23,7 @@ use self::traffic::Traffic;
 /// 1,000 and more are run by hand, with `DIALBACK_SEEDS`.
 const SEEDS: Seeds = Seeds {
     fixed: 0..100,
+    once_failed: &[],
     fresh: 20,
 };
 
@@ -36,9 +37,13 @@ struct Tally {
     all: Cell<usize>,
 }
 
-fn run(test: &str, kind: Kind) {
+fn run(test: &str, kind: Kind, once_failed: &'static [u64]) {
     let tally = Tally::default();
-    for_each_seed(&format!("mixed::{test}"), SEEDS, async |simulation| {
+    let seeds = Seeds {
+        once_failed,
+        ..SEEDS
+    };
+    for_each_seed(&format!("mixed::{test}"), seeds, async |simulation| {
         let plan = Plan::random(simulation.seed(), kind);
         simulation.note(format!("{plan:?}"));
         let mut traffic = Traffic::start(simulation, &plan).await;
@@ -62,13 +67,14 @@ fn run(test: &str, kind: Kind) {
 
 #[test]
 fn mixed_faults_break_no_promise() {
-    run("mixed_faults_break_no_promise", Kind::Mixed);
+    run("mixed_faults_break_no_promise", Kind::Mixed, &[]);
 }
 
 #[test]
 fn no_stream_ends_while_every_tunnel_is_resumed() {
-    run(
-        "no_stream_ends_while_every_tunnel_is_resumed",
-        Kind::Resumed,
-    );
+    // 10: streams were ended whose session had not been asked for. 215: a slow frontend missed the end. 276: a session
+    // was offered twice, and bytes came again.
+    let once_failed = &[10, 215, 276];
+    let test = "no_stream_ends_while_every_tunnel_is_resumed";
+    run(test, Kind::Resumed, once_failed);
 }

@@ -217,7 +217,11 @@ async fn receive(
             plan.index
         );
         *received += read;
-        rest(host, pace, before).await;
+        // However small the pieces are that it comes in.
+        let is_chunk = *received / pace.chunk_bytes > before / pace.chunk_bytes;
+        if before == 0 || is_chunk {
+            rest(host, pace, before).await;
+        }
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use dialback_simulation::{Seeds, Simulation, for_each_seed};
 /// A few seeds: other jitter, other orders of tasks.
 const SEEDS: Seeds = Seeds {
     fixed: 0..3,
+    once_failed: &[],
     fresh: 1,
 };
 
