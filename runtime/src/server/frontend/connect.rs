@@ -15,6 +15,7 @@ use super::socket::FrontendSocket;
 use crate::net::PeerAddr;
 use crate::runtime::Runtime;
 use crate::server::Server;
+use crate::server::stop::Stage;
 use crate::timer::timeout_at;
 use crate::tunnel::{Port, Pump, PumpEnd, poll_read};
 
@@ -79,7 +80,14 @@ pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
         return;
     }
     let mut pump = Pump::new();
-    if poll_fn(|cx| pump.poll(cx, &mut socket, &mut held)).await == PumpEnd::Aborted {
+    let mut stop = server.stop_signal();
+    let end = tokio::select! {
+        biased;
+        end = poll_fn(|cx| pump.poll(cx, &mut socket, &mut held)) => end,
+        // What the frontend has not taken by now is lost.
+        () = stop.reached(Stage::Cut) => PumpEnd::Aborted,
+    };
+    if end == PumpEnd::Aborted {
         let _ = socket.reset_on_close();
     }
 }
