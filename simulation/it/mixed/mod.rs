@@ -67,7 +67,8 @@ fn run(test: &str, kind: Kind, once_failed: &'static [u64]) {
 
 #[test]
 fn mixed_faults_break_no_promise() {
-    run("mixed_faults_break_no_promise", Kind::Mixed, &[]);
+    // 974: what a stopping server cut off looked whole.
+    run("mixed_faults_break_no_promise", Kind::Mixed, &[974]);
 }
 
 #[test]
