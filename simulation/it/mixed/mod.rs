@@ -15,7 +15,7 @@ mod traffic;
 use std::cell::Cell;
 use std::time::Duration;
 
-use dialback_simulation::{Seeds, for_each_seed};
+use dialback_simulation::{Seeds, Simulation, for_each_seed};
 
 use self::plan::{Kind, Plan};
 use self::traffic::Traffic;
@@ -44,18 +44,9 @@ fn run(test: &str, kind: Kind, once_failed: &'static [u64]) {
         ..SEEDS
     };
     for_each_seed(&format!("mixed::{test}"), seeds, async |simulation| {
-        let plan = Plan::random(simulation.seed(), kind);
-        simulation.note(format!("{plan:?}"));
-        let mut traffic = Traffic::start(simulation, &plan).await;
-        for (wait, fault) in &plan.faults {
-            traffic.pass(*wait).await;
-            traffic.suffer(fault);
-        }
-        let orderly = traffic.end_streams(ALL_NOTICED).await;
+        let (orderly, all) = play(simulation, kind).await;
         tally.orderly.set(tally.orderly.get() + orderly);
-        tally.all.set(tally.all.get() + plan.streams.len());
-        traffic.recover().await;
-        traffic.end().await;
+        tally.all.set(tally.all.get() + all);
     });
     let Tally { orderly, all } = tally;
     eprintln!(
@@ -63,6 +54,33 @@ fn run(test: &str, kind: Kind, once_failed: &'static [u64]) {
         orderly.get(),
         all.get()
     );
+}
+
+/// From the start to the end. Returns how many streams ended in order, and how many there were.
+async fn play(simulation: &Simulation, kind: Kind) -> (usize, usize) {
+    let plan = Plan::random(simulation.seed(), kind);
+    simulation.note(format!("{plan:?}"));
+    let mut traffic = Traffic::start(simulation, &plan).await;
+    for (wait, fault) in &plan.faults {
+        traffic.pass(*wait).await;
+        traffic.suffer(fault);
+    }
+    let orderly = traffic.end_streams(ALL_NOTICED).await;
+    traffic.recover().await;
+    traffic.end().await;
+    (orderly, plan.streams.len())
+}
+
+#[test]
+fn a_seed_gives_the_same_faults_and_the_same_event_log_again() {
+    for seed in 0..10 {
+        let play = || {
+            Simulation::run(seed, async |simulation| {
+                play(simulation, Kind::Mixed).await;
+            })
+        };
+        assert_eq!(play().difference(&play()), None, "seed {seed}");
+    }
 }
 
 #[test]
