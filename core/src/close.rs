@@ -128,6 +128,44 @@ impl CloseReason {
         }
     }
 
+    /// The reason behind the `error` of a CLOSE_RSP, as [`Self::wire_error`] words it.
+    ///
+    /// Other words, such as those of a Konnectivity agent, are about the endpoint's connection. Which side noticed
+    /// a slow reader or a breach is not on the wire: the server, who passes it on, stands for either.
+    #[must_use]
+    pub fn from_wire_error(text: &str) -> Self {
+        if text.is_empty() {
+            return Self::EndpointClosed;
+        }
+        let known = [
+            Self::FrontendLost,
+            Self::TunnelLost,
+            Self::NotResumed,
+            Self::SessionUnknown,
+            Self::TunnelEnded(Initiator::Server),
+            Self::TunnelEnded(Initiator::Agent),
+            Self::SlowReader(Initiator::Server),
+            Self::WindowOverrun(Initiator::Server),
+            Self::DataBehindEnd(Initiator::Server),
+            Self::CloseTimedOut(Initiator::Server),
+            Self::MismatchedIds,
+            Self::AgentGaveUp,
+        ];
+        if let Some(known) = known.into_iter().find(|known| known.to_string() == text) {
+            return known;
+        }
+        let others = [Initiator::Server, Initiator::Agent].into_iter();
+        let mut others = others.filter_map(|at| {
+            let words = text
+                .strip_prefix("reset by the ")?
+                .strip_prefix(at.name())?;
+            let words = words.strip_prefix(": ")?;
+            Some(Self::Other(at, words.to_owned()))
+        });
+        let other = others.next();
+        other.unwrap_or_else(|| Self::EndpointFailed(text.to_owned()))
+    }
+
     /// The number of this reason in a `RESET` packet; zero where only its words say it.
     #[must_use]
     pub const fn code(&self) -> i32 {
@@ -214,6 +252,31 @@ mod tests {
             let newer = CloseReason::from_reset(at, 99, "policy changed".to_owned());
             assert_eq!(newer.initiator(), at);
             assert!(newer.to_string().ends_with(": policy changed"));
+            assert_eq!(CloseReason::from_wire_error(&newer.wire_error()), newer);
+        }
+    }
+
+    #[test]
+    fn what_a_frontend_is_told_comes_back() {
+        let server = Initiator::Server;
+        for reason in [
+            CloseReason::EndpointClosed,
+            CloseReason::FrontendLost,
+            CloseReason::TunnelLost,
+            CloseReason::NotResumed,
+            CloseReason::SessionUnknown,
+            CloseReason::TunnelEnded(server),
+            CloseReason::TunnelEnded(Initiator::Agent),
+            CloseReason::SlowReader(server),
+            CloseReason::WindowOverrun(server),
+            CloseReason::DataBehindEnd(server),
+            CloseReason::CloseTimedOut(server),
+            CloseReason::MismatchedIds,
+            CloseReason::AgentGaveUp,
+            CloseReason::EndpointFailed("read tcp: connection reset by peer".to_owned()),
+            CloseReason::EndpointFailed("reset by the server".to_owned()),
+        ] {
+            assert_eq!(CloseReason::from_wire_error(&reason.wire_error()), reason);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Streams speak the traits of `tokio::io`, which need no runtime of tokio's.
 
 pub use dialback_runtime::connectivity::{
-    Closed, Closing, ConnectivityConfig, ConnectivityError, DialError, DialerOptions,
+    Closed, Closing, ConnectivityConfig, ConnectivityError, DialError, DialerOptions, Initiator,
     NetworkContext, ProxyAddress, ProxyError, Route, TcpProxy, TlsFiles,
 };
 

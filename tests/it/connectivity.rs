@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use dialback_core::{ConnectId, Packet};
 use dialback_runtime::connectivity::{
-    Closed, Connectivity, ConnectivityConfig, DialError, Dialer, DialerOptions, NetworkContext,
+    Closed, Connectivity, ConnectivityConfig, DialError, Dialer, DialerOptions, Initiator,
+    NetworkContext,
 };
 use dialback_runtime::metrics::render;
 use dialback_tests::call::Call;
@@ -335,6 +336,26 @@ fn failed_dials_say_whose_fault_it_was() {
 
 use connectivity as connectivity_of;
 
+#[test]
+fn a_stream_tells_who_broke_it() {
+    run(async |_| {
+        let pair = pair("grpc").await;
+        let dialer = dialer(&towards("grpc", Way::Unix, &pair));
+        let rude = Endpoint::resetting(b"").await;
+        let mut stream = dialer.dial(&rude.address.to_string()).await.unwrap();
+        let closing = stream.closing();
+        stream.write_all(b"hello").await.unwrap();
+        let read = within("the stream ends", stream.read_to_end(&mut Vec::new())).await;
+        let error = read.unwrap_err();
+        let closed = closing.closed().await;
+        assert_eq!(closed.by(), Some(Initiator::Endpoint), "{closed:?}");
+        assert_eq!(closed.to_string(), error.to_string());
+        assert!(closed.to_string().contains("Connection reset"), "{closed}");
+        drop((stream, dialer));
+        pair.end().await;
+    });
+}
+
 /// The wrong mode is told from a server that is not there.
 #[test]
 fn a_server_in_the_other_mode_is_named_as_such() {
@@ -456,7 +477,8 @@ fn a_dial_that_is_given_up_stops_at_the_agent() {
             let pair = pair(mode).await;
             let hanging = HangingPort::start().await;
             let address = hanging.address.to_string();
-            let dialer = dialer(&towards(mode, Way::Unix, &pair));
+            let connectivity = towards(mode, Way::Unix, &pair);
+            let dialer = dialer(&connectivity);
             let mut dial = Box::pin(dialer.dial(&address));
             let agent = &pair.agents[0];
             poll_fn(|cx| {
@@ -471,7 +493,10 @@ fn a_dial_that_is_given_up_stops_at_the_agent() {
             .await;
             drop(dial);
             pair.idle().await;
-            drop(dialer);
+            let counts = render::<&str>(connectivity.metrics().registry(), &[]);
+            let line = "client_dial_failure_total{reason=\"context\"} 1\n";
+            assert!(counts.contains(line), "{counts}");
+            drop((dialer, connectivity));
             pair.end().await;
         });
     }
@@ -492,7 +517,10 @@ fn a_lost_connection_is_replaced() {
             let mut rest = Vec::new();
             let end = within("the stream ends", stream.read_to_end(&mut rest)).await;
             assert!(end.is_err(), "a cut is no end of file");
-            assert!(matches!(stream.closed(), Some(Closed::Failed(..))));
+            let closed = stream.closed().unwrap();
+            assert!(matches!(closed, Closed::Failed { .. }), "{closed:?}");
+            let by = (mode == "grpc").then_some(Initiator::Server);
+            assert_eq!(closed.by(), by, "{closed:?}");
             let mut stream = within("another dial", dialer.dial(&address)).await.unwrap();
             exchange(&mut stream, b"after").await;
             assert_eq!(relay.accepted(), 2);

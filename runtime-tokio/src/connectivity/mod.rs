@@ -32,7 +32,7 @@ mod connector;
 pub use connector::{Connector, ConnectorError, ConnectorStream};
 
 pub use dialback_runtime::connectivity::{
-    Closed, Closing, ConnectivityConfig, ConnectivityError, DialError, DialerOptions,
+    Closed, Closing, ConnectivityConfig, ConnectivityError, DialError, DialerOptions, Initiator,
     NetworkContext, ProxyAddress, ProxyError, Route, TcpProxy, TlsFiles,
 };
 

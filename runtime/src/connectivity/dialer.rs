@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use dialback_core::client::DialFailure;
 use dialback_core::connectivity::Route;
 
-use super::error::{DialError, ProxyError};
+use super::error::{DialError, FailedDial, ProxyError};
 use super::grpc_stream::GrpcStream;
 use super::http_connect;
 use super::links::Links;
@@ -100,14 +101,23 @@ impl<R: Runtime> Dialer<R> {
         if !is_address(address) {
             return Err(DialError::InvalidAddress(address.to_owned()));
         }
-        let dialled = self.attempt(address).await;
-        if let Err(error) = &dialled {
-            self.metrics.dial_failed(error.reason());
+        let mut counted = Counted {
+            metrics: &self.metrics,
+            failure: Some(DialFailure::Context),
+        };
+        match self.attempt(address).await {
+            Ok(stream) => {
+                counted.failure = None;
+                Ok(stream)
+            }
+            Err(FailedDial { error, reason }) => {
+                counted.failure = Some(reason);
+                Err(error)
+            }
         }
-        dialled
     }
 
-    async fn attempt(&self, address: &str) -> Result<DialbackStream<R>, DialError> {
+    async fn attempt(&self, address: &str) -> Result<DialbackStream<R>, FailedDial> {
         let limit = self.options.dial_timeout;
         let deadline = self.runtime.now() + limit;
         let late = || DialError::TimedOut {
@@ -147,17 +157,18 @@ impl<R: Runtime> Dialer<R> {
         links: &Links<R>,
         address: &str,
         deadline: Instant,
-    ) -> Result<GrpcStream<R>, DialError> {
+    ) -> Result<GrpcStream<R>, FailedDial> {
         // The tunnel keeps the deadline while the server is silent, this one while it takes no streams.
         let limit = deadline + GRACE;
         let dial = self.through_some(links, address, deadline);
         timeout_at(&self.runtime, limit, dial)
             .await
             .unwrap_or_else(|_| {
-                Err(DialError::TimedOut {
+                let error = DialError::TimedOut {
                     address: address.to_owned(),
                     text: "the proxy server takes no streams".to_owned(),
-                })
+                };
+                Err(error.into())
             })
     }
 
@@ -166,7 +177,7 @@ impl<R: Runtime> Dialer<R> {
         links: &Links<R>,
         address: &str,
         deadline: Instant,
-    ) -> Result<GrpcStream<R>, DialError> {
+    ) -> Result<GrpcStream<R>, FailedDial> {
         let proxy = &links.server().name;
         let mut tries = OPEN_TRIES;
         let mut stream = loop {
@@ -188,7 +199,7 @@ impl<R: Runtime> Dialer<R> {
                 Ok(stream) => break stream,
                 // The connection has ended since it was chosen.
                 Err(_) if tries > 0 => {}
-                Err(status) => return Err(DialError::status(proxy, address, status)),
+                Err(status) => return Err(DialError::status(proxy, address, status).into()),
             }
         };
         stream.dial(proxy, address).await?;
@@ -201,6 +212,20 @@ impl<R: Runtime> Dialer<R> {
         match &*self.way {
             Towards::Grpc(links) => links.count().await,
             Towards::Direct | Towards::HttpConnect(_) => 0,
+        }
+    }
+}
+
+/// Counts how a dial failed; dropped before its end, as given up by the caller.
+struct Counted<'a> {
+    metrics: &'a ClientMetrics,
+    failure: Option<DialFailure>,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if let Some(reason) = self.failure {
+            self.metrics.dial_failed(reason);
         }
     }
 }

@@ -142,9 +142,12 @@ impl DialError {
         }
     }
 
-    pub(super) fn client(address: &str, error: client::DialError) -> Self {
+    /// What the tunnel of a dial made of it. It counts under the tunnel's reason, as in Konnectivity's client:
+    /// a time-out that the agent reports is the endpoint's failure there.
+    pub(super) fn client(address: &str, error: &client::DialError) -> FailedDial {
         let text = error.to_string();
-        match error.reason() {
+        let reason = error.reason();
+        let error = match reason {
             Reason::Endpoint => Self::reported(address, &text),
             Reason::Timeout => Self::TimedOut {
                 address: address.to_owned(),
@@ -159,7 +162,8 @@ impl DialError {
                 address: address.to_owned(),
                 text,
             },
-        }
+        };
+        FailedDial { error, reason }
     }
 
     pub(super) fn direct(address: &str, failure: &DialFailure) -> Self {
@@ -180,8 +184,8 @@ impl DialError {
         }
     }
 
-    /// The `reason` that a failure counts under in `dial_failure_total`.
-    pub(super) const fn reason(&self) -> Reason {
+    /// The `reason` that a failure counts under in `dial_failure_total`, where no tunnel tells.
+    const fn reason(&self) -> Reason {
         match self {
             Self::InvalidAddress(_) => Reason::Unknown,
             Self::ProxyUnreachable { .. } | Self::Authentication { .. } => Reason::StreamSetup,
@@ -191,6 +195,20 @@ impl DialError {
             Self::TimedOut { .. } => Reason::Timeout,
             Self::Abandoned { .. } => Reason::TunnelClosed,
         }
+    }
+}
+
+/// A dial that failed, and what it counts under.
+#[derive(Debug)]
+pub(super) struct FailedDial {
+    pub(super) error: DialError,
+    pub(super) reason: Reason,
+}
+
+impl From<DialError> for FailedDial {
+    fn from(error: DialError) -> Self {
+        let reason = error.reason();
+        Self { error, reason }
     }
 }
 

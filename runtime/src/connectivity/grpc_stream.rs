@@ -18,7 +18,7 @@ use dialback_core::wire::{
 use http::{HeaderMap, HeaderValue};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::error::DialError;
+use super::error::{DialError, FailedDial};
 use super::links::Slot;
 use crate::grpc::{MessageStream, MethodName};
 use crate::metadata::header_values;
@@ -88,7 +88,7 @@ impl<R: Runtime> GrpcStream<R> {
     }
 
     /// Dials. Dropping this gives the dial up, at the agent too.
-    pub(super) async fn dial(&mut self, proxy: &str, address: &str) -> Result<(), DialError> {
+    pub(super) async fn dial(&mut self, proxy: &str, address: &str) -> Result<(), FailedDial> {
         let failed = |status| DialError::status(proxy, address, status);
         let stream = self.stream();
         stream.messages.send_ready().await.map_err(failed)?;
@@ -148,17 +148,17 @@ struct ProxyStream<R: Runtime> {
 }
 
 impl<R: Runtime> ProxyStream<R> {
-    async fn dialled(&mut self, proxy: &str, address: &str) -> Result<(), DialError> {
+    async fn dialled(&mut self, proxy: &str, address: &str) -> Result<(), FailedDial> {
         loop {
             if let Some(TunnelEvent::Dialled(outcome)) = self.tunnel.poll_event() {
                 return match outcome {
                     Ok(_) => Ok(()),
-                    Err(error) => Err(DialError::client(address, error)),
+                    Err(error) => Err(DialError::client(address, &error)),
                 };
             }
             let ended = poll_fn(|cx| self.poll_turn(cx)).await;
             if let Some(status) = ended {
-                return Err(DialError::status(proxy, address, status));
+                return Err(DialError::status(proxy, address, status).into());
             }
         }
     }

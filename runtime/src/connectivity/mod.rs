@@ -40,6 +40,7 @@ pub use error::{ConnectivityError, DialError, ProxyError};
 pub use lookup::{Connectivity, NetworkContext};
 pub use stream::{Closed, Closing, DialbackStream};
 
+pub use dialback_core::Initiator;
 pub use dialback_core::connectivity::{
     ConnectivityConfig, ProxyAddress, Route, TcpProxy, TlsFiles,
 };

@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
+use dialback_core::client::ConnectionError;
+use dialback_core::{CloseReason, Initiator};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
@@ -23,6 +25,8 @@ pub struct DialbackStream<R: Runtime> {
     local: String,
     remote: String,
     agent_id: Option<String>,
+    /// This side has ended its direction.
+    is_shut_down: bool,
     closed: watch::Sender<Option<Closed>>,
 }
 
@@ -42,8 +46,15 @@ pub(super) enum Way<R: Runtime> {
 pub enum Closed {
     /// The endpoint was done.
     ByEndpoint,
-    /// The connection broke or was refused: kind and words of the error that a read or write ended with.
-    Failed(io::ErrorKind, String),
+    /// The connection broke: what a read or write ended with.
+    Failed {
+        /// Who ended it. Only a proxy server in grpc mode tells; the server itself, where its connection broke.
+        by: Option<Initiator>,
+        /// The kind of the error.
+        kind: io::ErrorKind,
+        /// Its words.
+        text: String,
+    },
     /// This side let the stream go before anything else ended it.
     Dropped,
 }
@@ -52,8 +63,38 @@ impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ByEndpoint => f.write_str("closed by the endpoint"),
-            Self::Failed(_, text) => f.write_str(text),
+            Self::Failed { text, .. } => f.write_str(text),
             Self::Dropped => f.write_str("closed by this side"),
+        }
+    }
+}
+
+impl Closed {
+    /// Who ended the connection, where that is known.
+    #[must_use]
+    pub const fn by(&self) -> Option<Initiator> {
+        match self {
+            Self::ByEndpoint => Some(Initiator::Endpoint),
+            Self::Failed { by, .. } => *by,
+            Self::Dropped => Some(Initiator::Frontend),
+        }
+    }
+
+    fn failed(error: &io::Error) -> Self {
+        let inner = error.get_ref().and_then(|e| e.downcast_ref());
+        let by = inner.map(|inner| match inner {
+            ConnectionError::Failed(text) => CloseReason::from_wire_error(text).initiator(),
+            // What the tunnel itself ends with.
+            ConnectionError::TunnelClosed(_)
+            | ConnectionError::CloseTimedOut
+            | ConnectionError::Closed
+            | ConnectionError::NotEstablished
+            | _ => Initiator::Server,
+        });
+        Self::Failed {
+            by,
+            kind: error.kind(),
+            text: error.to_string(),
         }
     }
 }
@@ -65,6 +106,7 @@ impl<R: Runtime> DialbackStream<R> {
             local,
             remote: remote.to_owned(),
             agent_id,
+            is_shut_down: false,
             closed: watch::Sender::new(None),
         }
     }
@@ -112,11 +154,20 @@ impl<R: Runtime> DialbackStream<R> {
     }
 
     fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
-        if let Err(error) = &result {
-            self.end(|| Closed::Failed(error.kind(), error.to_string()));
+        match &result {
+            Err(error) if !is_closed(error) => self.end(|| Closed::failed(error)),
+            // A write that came too late: nothing broke.
+            Err(_) if !self.is_shut_down => self.end(|| Closed::ByEndpoint),
+            Ok(_) | Err(_) => {}
         }
         result
     }
+}
+
+/// Whether the tunnel was closed in order before.
+fn is_closed(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|e| e.downcast_ref());
+    matches!(inner, Some(ConnectionError::Closed))
 }
 
 /// Waits for the end of a stream, see [`DialbackStream::closing`].
@@ -211,6 +262,7 @@ impl<R: Runtime> AsyncWrite for DialbackStream<R> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
+        stream.is_shut_down = true;
         match &mut stream.way {
             Way::Transport { transport, .. } => Pin::new(transport).poll_shutdown(cx),
             Way::Grpc(inner) => Pin::new(inner).poll_shutdown(cx),
