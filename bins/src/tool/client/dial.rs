@@ -1,13 +1,13 @@
 //! `dialback dial`: standard input and output as a connection.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use dialback_tokio::TokioRuntime;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy_buf};
 use tokio::io::{BufReader, split};
 
-use super::carry::Counted;
 use super::error::ClientError;
+use super::progress::Passed;
 use super::through::Through;
 
 const BUFFER: usize = 64 * 1024;
@@ -32,12 +32,15 @@ pub(crate) struct Options {
 pub(super) async fn run(runtime: TokioRuntime, options: Options) -> Result<(), ClientError> {
     let dialer = options.through.dialer(&runtime)?;
     let stream = dialer.dial(&options.address).await.map_err(Box::new)?;
-    let (stream, passed) = Counted::new(stream);
+    let passed = Passed::default();
+    let stream = passed.count(stream);
+    // A terminal that somebody types into, or reads, is left alone.
+    let is_free = !io::stdin().is_terminal() && !io::stdout().is_terminal();
     tokio::select! {
         ended = connect(stream, tokio::io::stdin(), tokio::io::stdout()) => {
             ended.map_err(ClientError::Broken)
         }
-        () = passed.tell() => Ok(()),
+        () = passed.tell(is_free) => Ok(()),
     }
 }
 

@@ -51,6 +51,9 @@ pub(crate) enum ClientError {
     /// The connection ended abnormally.
     #[error("connection broke: {0}")]
     Broken(#[source] io::Error),
+    /// The test client's, in the reference's words.
+    #[error("{0}")]
+    TestClient(String),
     /// Some of several attempts failed; each has been told.
     #[error("{failed} of {all} failed")]
     Some {
@@ -58,6 +61,8 @@ pub(crate) enum ClientError {
         failed: usize,
         /// Of how many.
         all: usize,
+        /// The last of them, which stands for all in the exit code.
+        last: Box<Self>,
     },
 }
 
@@ -74,9 +79,10 @@ impl ClientError {
                 DialError::InvalidAddress(_) | _ => 1,
             },
             Self::Broken(_) => 5,
-            Self::Some { .. } => 3,
+            Self::Some { last, .. } => last.exit_code(),
             Self::Prepare(_)
             | Self::Usage(_)
+            | Self::TestClient(_)
             | Self::Url(_)
             | Self::Connectivity(_)
             | Self::Tls(_)

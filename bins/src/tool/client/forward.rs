@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::carry::carry;
 use super::error::ClientError;
 use super::listener::{Duplex, Listener};
+use super::progress::{Passed, complain};
 use super::rule::Rule;
 use super::through::Through;
 use crate::tool::signal::EndSignals;
@@ -39,29 +40,41 @@ pub(super) async fn run(runtime: TokioRuntime, options: Options) -> Result<(), C
     for rule in options.rules {
         bound.push((Listener::bind(&runtime, &rule.local)?, rule.endpoint));
     }
+    let passed = Passed::default();
     let mut serving = JoinSet::new();
     for (listener, endpoint) in bound {
         announce(&format!("forwarding {listener} to {endpoint}"));
-        let (runtime, dialer) = (runtime.clone(), dialer.clone());
+        let (runtime, dialer, passed) = (runtime.clone(), dialer.clone(), passed.clone());
         serving.spawn(async move {
-            let serve = |local| forward(local, dialer.clone(), endpoint.clone());
+            let serve = |local| {
+                let (dialer, endpoint) = (dialer.clone(), endpoint.clone());
+                forward(local, dialer, endpoint, passed.clone())
+            };
             listener.serve(&runtime, serve).await;
         });
     }
-    signals.received().await;
+    tokio::select! {
+        () = signals.received() => {}
+        () = passed.tell(true) => {}
+    }
     serving.shutdown().await;
     Ok(())
 }
 
 /// One connection; what went wrong is told here, for nobody else learns of it.
-async fn forward(mut local: Box<dyn Duplex>, dialer: Dialer<TokioRuntime>, endpoint: String) {
+async fn forward(
+    mut local: Box<dyn Duplex>,
+    dialer: Dialer<TokioRuntime>,
+    endpoint: String,
+    passed: Passed,
+) {
     match dialer.dial(&endpoint).await {
-        Ok(mut remote) => {
-            if let Err(error) = carry(&mut local, &mut remote).await {
-                eprintln!("dialback: connection to {endpoint} broke: {error}");
+        Ok(remote) => {
+            if let Err(error) = carry(&mut local, &mut passed.count(remote)).await {
+                complain(format_args!("connection to {endpoint} broke: {error}"));
             }
         }
-        Err(error) => eprintln!("dialback: {error}"),
+        Err(error) => complain(error),
     }
 }
 

@@ -14,6 +14,7 @@ use super::forward::announce;
 use super::http_request::{self, Asked};
 use super::listener::{Duplex, Listener};
 use super::password::{Access, Credentials};
+use super::progress::{Passed, complain};
 use super::through::Through;
 use crate::tool::http::{Head, read_head};
 use crate::tool::signal::EndSignals;
@@ -46,15 +47,22 @@ pub(super) async fn run(runtime: TokioRuntime, options: Options) -> Result<(), C
     let dialer = options.through.dialer(&runtime)?;
     let listener = Listener::bind(&runtime, &options.access.listen)?;
     announce(&format!("serving HTTP on {listener}"));
-    let serve = |client| serve(client, dialer.clone(), access.clone());
+    let passed = Passed::default();
+    let serve = |client| serve(client, dialer.clone(), access.clone(), passed.clone());
     tokio::select! {
         () = listener.serve(&runtime, serve) => {}
         () = signals.received() => {}
+        () = passed.tell(true) => {}
     }
     Ok(())
 }
 
-async fn serve(mut client: Box<dyn Duplex>, dialer: Dialer<TokioRuntime>, access: Credentials) {
+async fn serve(
+    mut client: Box<dyn Duplex>,
+    dialer: Dialer<TokioRuntime>,
+    access: Credentials,
+    passed: Passed,
+) {
     let Ok(Ok(Head { head, rest })) = timeout(REQUEST_LIMIT, read_head(&mut client)).await else {
         return;
     };
@@ -68,9 +76,9 @@ async fn serve(mut client: Box<dyn Duplex>, dialer: Dialer<TokioRuntime>, access
         }
     };
     let mut remote = match dialer.dial(&address).await {
-        Ok(remote) => remote,
+        Ok(remote) => passed.count(remote),
         Err(error) => {
-            eprintln!("dialback: {error}");
+            complain(&error);
             let _ = say(&mut client, failure(&error).as_bytes()).await;
             return;
         }
@@ -82,7 +90,7 @@ async fn serve(mut client: Box<dyn Duplex>, dialer: Dialer<TokioRuntime>, access
         carry(&mut client, &mut remote).await
     };
     if let Err(error) = carried.await {
-        eprintln!("dialback: connection to {address} broke: {error}");
+        complain(format_args!("connection to {address} broke: {error}"));
     }
 }
 

@@ -3,16 +3,19 @@
 mod carry;
 mod dial;
 mod error;
+mod exchange;
 mod forward;
 mod http_proxy;
 mod http_request;
 mod listener;
 mod password;
 mod ping;
+mod progress;
 mod request;
 mod rule;
 mod socks5;
 mod socks5_wire;
+mod test_client;
 mod test_server;
 mod through;
 
@@ -42,6 +45,8 @@ pub(crate) enum Command {
     Ping(ping::Options),
     /// Send HTTP requests, each over a connection of its own, like Konnectivity's test client
     Request(request::Options),
+    /// Send requests with the flags of Konnectivity's test client
+    TestClient(test_client::Options),
     /// Serve the pages that Konnectivity's test client asks for
     TestServer(test_server::Options),
 }
@@ -55,6 +60,7 @@ pub(crate) fn run(command: Command) -> Result<(), ClientError> {
         Command::HttpProxy(options) => block_on(|runtime| http_proxy::run(runtime, options)),
         Command::Ping(options) => block_on(|runtime| ping::run(runtime, options)),
         Command::Request(options) => block_on(|runtime| request::run(runtime, options)),
+        Command::TestClient(options) => block_on(|runtime| test_client::run(runtime, options)),
         Command::TestServer(options) => block_on(|runtime| test_server::run(runtime, options)),
     }
 }

@@ -1,24 +1,20 @@
 //! `dialback request`: HTTP requests through the proxy server, as Konnectivity's test client sends them.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dialback_runtime::connectivity::Dialer;
-use dialback_runtime::tls::system_cas;
 use dialback_tokio::TokioRuntime;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
-use tokio_rustls::TlsConnector;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::error::ClientError;
+use super::exchange::Exchange;
 use super::http_request::HttpUrl;
+use super::progress::{Passed, complain};
 use super::through::{Through, duration};
-use crate::tool::http::{Head, read_head, status};
-use crate::tool::tls;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,6 +37,15 @@ pub(crate) struct Options {
     /// From the start of one request to that of the next
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     delay: Option<Duration>,
+
+    /// From the last answer to the end
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    after_delay: Option<Duration>,
+
+    /// What the requests say they come from
+    #[arg(long, value_name = "NAME", value_parser = header_value,
+          default_value = concat!("dialback/", env!("CARGO_PKG_VERSION")))]
+    user_agent: String,
 
     /// The method
     #[arg(long, short = 'X', value_name = "METHOD", default_value = "GET", value_parser = method)]
@@ -74,120 +79,88 @@ fn method(text: &str) -> Result<String, &'static str> {
     }
 }
 
+fn header_value(text: &str) -> Result<String, &'static str> {
+    if text.chars().any(char::is_control) {
+        Err("is no header's value")
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
 pub(super) async fn run(runtime: TokioRuntime, options: Options) -> Result<(), ClientError> {
     let dialer = options.through.dialer(&runtime)?;
-    let tls = Tls::of(&options)?;
-    let options = Arc::new(options);
-    let all = options.count as usize;
+    let ca = options.target_ca.as_deref();
+    let exchange = Exchange::new(
+        &options.method,
+        &options.user_agent,
+        options.target.clone(),
+        ca,
+    )?;
+    let passed = Passed::default();
+    let is_free = !(options.body && io::stdout().is_terminal());
+    tokio::select! {
+        ended = all(&options, Arc::new(exchange), &dialer, &passed) => ended,
+        () = passed.tell(is_free) => Ok(()),
+    }
+}
+
+/// Sends all requests and waits for the answers.
+async fn all(
+    options: &Options,
+    exchange: Arc<Exchange>,
+    dialer: &Dialer<TokioRuntime>,
+    passed: &Passed,
+) -> Result<(), ClientError> {
     let mut requests = JoinSet::new();
     let mut next = Instant::now();
     for number in 1..=options.count {
         sleep_until(next).await;
         next += options.delay.unwrap_or_default();
-        let (dialer, options, tls) = (dialer.clone(), Arc::clone(&options), tls.clone());
-        requests.spawn(async move { request(number, &dialer, &options, tls).await });
+        let (dialer, passed, exchange) = (dialer.clone(), passed.clone(), Arc::clone(&exchange));
+        let body = options.body;
+        requests.spawn(async move { request(number, &dialer, &exchange, &passed, body).await });
     }
     let mut failures = Vec::new();
     while let Some(ended) = requests.join_next().await {
         if let Ok(Err(error)) = ended {
-            eprintln!("dialback: {error}");
+            if options.count > 1 {
+                complain(&error);
+            }
             failures.push(error);
         }
     }
-    let failed = failures.len();
+    sleep(options.after_delay.unwrap_or_default()).await;
+    let (failed, all) = (failures.len(), options.count as usize);
     match failures.pop() {
         None => Ok(()),
         Some(error) if all == 1 => Err(error),
-        Some(_) => Err(ClientError::Some { failed, all }),
-    }
-}
-
-/// How an https target is spoken with.
-#[derive(Clone)]
-struct Tls {
-    connector: TlsConnector,
-    name: ServerName<'static>,
-}
-
-impl Tls {
-    fn of(options: &Options) -> Result<Option<Self>, ClientError> {
-        if !options.target.secure {
-            return match options.target_ca {
-                None => Ok(None),
-                Some(_) => Err(ClientError::Usage("--target-ca is for https targets")),
-            };
-        }
-        let ca = options.target_ca.clone().unwrap_or_else(system_cas);
-        let config = tls::anonymous_client(&ca).map_err(ClientError::TargetTls)?;
-        let name = ServerName::try_from(options.target.host_name().to_owned());
-        Ok(Some(Self {
-            connector: TlsConnector::from(Arc::new(config)),
-            name: name.map_err(|_| ClientError::Usage("the target is no host name"))?,
-        }))
+        Some(last) => Err(ClientError::Some {
+            failed,
+            all,
+            last: Box::new(last),
+        }),
     }
 }
 
 async fn request(
     number: u32,
     dialer: &Dialer<TokioRuntime>,
-    options: &Options,
-    tls: Option<Tls>,
+    exchange: &Exchange,
+    passed: &Passed,
+    body: bool,
 ) -> Result<(), ClientError> {
     let start = Instant::now();
-    let stream = dialer.dial(&options.target.to).await.map_err(Box::new)?;
-    let exchange = async {
-        match tls {
-            None => converse(number, start, stream, options).await,
-            Some(Tls { connector, name }) => {
-                let stream = connector.connect(name, stream).await?;
-                converse(number, start, stream, options).await
-            }
-        }
+    let print = |bytes: &[u8]| match body {
+        true => io::stdout().write_all(bytes),
+        false => Ok(()),
     };
-    exchange.await.map_err(ClientError::Broken)
-}
-
-/// Asks, and takes the answer to its end.
-async fn converse(
-    number: u32,
-    start: Instant,
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    options: &Options,
-) -> io::Result<()> {
-    let Options { method, target, .. } = options;
-    let request = format!(
-        "{method} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: dialback/{}\r\nAccept: */*\r\n\
-             Connection: close\r\n\r\n",
-        target.path,
-        target.host,
-        env!("CARGO_PKG_VERSION")
-    );
-    stream.write_all(request.as_bytes()).await?;
-    stream.flush().await?;
-    let Head { head, rest } = read_head(&mut stream).await?;
-    let status = status(&head)?;
-    let mut length = rest.len() as u64;
-    if options.body {
-        io::stdout().write_all(&rest)?;
-    }
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let read = match stream.read(&mut buffer).await {
-            // Many an https server just closes; the answer was understood before.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
-            read => read?,
-        };
-        if read == 0 {
-            break;
-        }
-        length += read as u64;
-        if options.body {
-            io::stdout().write_all(&buffer[..read])?;
-        }
-    }
+    let answer = exchange.once(dialer, passed, print).await?;
     let took = start.elapsed().as_secs_f64() * 1e3;
-    writeln!(
+    let told = writeln!(
         io::stdout(),
-        "{number}: {status}, {length} bytes, {took:.3} ms"
-    )
+        "{number}: {}, {} bytes, {took:.3} ms",
+        answer.status,
+        answer.length
+    );
+    told.map_err(ClientError::Broken)
 }

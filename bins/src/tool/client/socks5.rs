@@ -11,6 +11,7 @@ use super::error::ClientError;
 use super::forward::announce;
 use super::listener::{Duplex, Listener};
 use super::password::{Access, Credentials};
+use super::progress::{Passed, complain};
 use super::socks5_wire::{self, Reply, SocksError};
 use super::through::Through;
 use crate::tool::signal::EndSignals;
@@ -41,35 +42,47 @@ pub(super) async fn run(runtime: TokioRuntime, options: Options) -> Result<(), C
     let dialer = options.through.dialer(&runtime)?;
     let listener = Listener::bind(&runtime, &options.access.listen)?;
     announce(&format!("serving SOCKS5 on {listener}"));
-    let serve = |client| serve(client, dialer.clone(), access.clone());
+    let passed = Passed::default();
+    let serve = |client| serve(client, dialer.clone(), access.clone(), passed.clone());
     tokio::select! {
         () = listener.serve(&runtime, serve) => {}
         () = signals.received() => {}
+        () = passed.tell(true) => {}
     }
     Ok(())
 }
 
-async fn serve(mut client: Box<dyn Duplex>, dialer: Dialer<TokioRuntime>, access: Credentials) {
+async fn serve(
+    mut client: Box<dyn Duplex>,
+    dialer: Dialer<TokioRuntime>,
+    access: Credentials,
+    passed: Passed,
+) {
     match timeout(GREETING_LIMIT, socks5_wire::accept(&mut client, &access)).await {
-        Ok(Ok(address)) => connect(client, &dialer, &address).await,
+        Ok(Ok(address)) => connect(client, &dialer, &address, &passed).await,
         Ok(Err(SocksError::Io(_))) | Err(_) => {}
-        Ok(Err(error)) => eprintln!("dialback: a client was refused: {error}"),
+        Ok(Err(error)) => complain(format_args!("a client was refused: {error}")),
     }
 }
 
-async fn connect(mut client: Box<dyn Duplex>, dialer: &Dialer<TokioRuntime>, address: &str) {
+async fn connect(
+    mut client: Box<dyn Duplex>,
+    dialer: &Dialer<TokioRuntime>,
+    address: &str,
+    passed: &Passed,
+) {
     match dialer.dial(address).await {
-        Ok(mut remote) => {
+        Ok(remote) => {
             if socks5_wire::reply(&mut client, Reply::Succeeded)
                 .await
                 .is_ok()
-                && let Err(error) = carry(&mut client, &mut remote).await
+                && let Err(error) = carry(&mut client, &mut passed.count(remote)).await
             {
-                eprintln!("dialback: connection to {address} broke: {error}");
+                complain(format_args!("connection to {address} broke: {error}"));
             }
         }
         Err(error) => {
-            eprintln!("dialback: {error}");
+            complain(&error);
             // A client that is gone does not need to know.
             let _ = socks5_wire::reply(&mut client, failure(&error)).await;
         }

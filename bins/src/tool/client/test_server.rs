@@ -36,11 +36,22 @@ pub(crate) struct Options {
     /// Where to listen: [ADDR:]PORT, on the loopback address if none is given, or the path of a Unix socket
     #[arg(long, value_name = "ADDR", default_value = "8000")]
     listen: Local,
+
+    /// Listen on this port of the loopback address: Konnectivity's flag
+    #[arg(long, value_name = "PORT", conflicts_with = "listen")]
+    server_port: Option<u16>,
 }
 
 pub(super) async fn run(runtime: TokioRuntime, options: Options) -> Result<(), ClientError> {
     let mut signals = EndSignals::catch().map_err(ClientError::Prepare)?;
-    let listener = Listener::bind(&runtime, &options.listen)?;
+    let listen = match options.server_port {
+        Some(port) => Local::Tcp {
+            host: "127.0.0.1".to_owned(),
+            port,
+        },
+        None => options.listen,
+    };
+    let listener = Listener::bind(&runtime, &listen)?;
     announce(&format!("serving pages on {listener}"));
     tokio::select! {
         () = listener.serve(&runtime, serve) => {}

@@ -27,6 +27,7 @@ pub(crate) struct Through {
         long,
         value_name = "NAME",
         default_value = "cluster",
+        conflicts_with_all = ["uds", "url"],
         help_heading = "Proxy server"
     )]
     service: String,
@@ -40,14 +41,20 @@ pub(crate) struct Through {
     url: Option<String>,
 
     /// What the proxy server speaks, with --uds or --url
-    #[arg(long, value_enum, default_value_t = Mode::Grpc, help_heading = "Proxy server")]
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = Mode::Grpc,
+        conflicts_with = "config",
+        help_heading = "Proxy server"
+    )]
     mode: Mode,
 
     /// The CA of the proxy server at an https URL; without it those of the system
     #[arg(
         long,
         value_name = "FILE",
-        requires = "url",
+        conflicts_with_all = ["config", "uds"],
         help_heading = "Proxy server"
     )]
     ca_cert: Option<PathBuf>,
@@ -57,6 +64,7 @@ pub(crate) struct Through {
         long,
         value_name = "FILE",
         requires = "client_key",
+        conflicts_with_all = ["config", "uds"],
         help_heading = "Proxy server"
     )]
     client_cert: Option<PathBuf>,
@@ -66,6 +74,7 @@ pub(crate) struct Through {
         long,
         value_name = "FILE",
         requires = "client_cert",
+        conflicts_with_all = ["config", "uds"],
         help_heading = "Proxy server"
     )]
     client_key: Option<PathBuf>,
@@ -74,7 +83,7 @@ pub(crate) struct Through {
     #[arg(
         long,
         value_name = "NAME",
-        requires = "url",
+        conflicts_with_all = ["config", "uds"],
         help_heading = "Proxy server"
     )]
     tls_server_name: Option<String>,
