@@ -1,13 +1,16 @@
 //! What is dialled.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
+use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::support::daemon::eventually;
 use crate::support::pair::Pair;
 
 /// An endpoint that serves until the test process ends; one thread a connection.
@@ -106,4 +109,51 @@ pub(crate) fn secure_web(pair: &Pair) -> SocketAddr {
         stream.conn.send_close_notify();
         stream.flush()
     })
+}
+
+/// An endpoint whose connects neither succeed nor fail: its queue is full.
+pub(crate) struct Hanging {
+    listener: TcpListener,
+    _queued: TcpStream,
+}
+
+impl Hanging {
+    pub(crate) fn new() -> Self {
+        let listener = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        // A backlog of 0 takes one connection; the SYN of the next is dropped.
+        listen(&listener, 0).unwrap();
+        let listener = TcpListener::from(listener);
+        let queued = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        Self {
+            listener,
+            _queued: queued,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+
+    /// Waits until somebody tries to connect, or nobody any more.
+    pub(crate) fn until_tried(&self, tried: bool) {
+        eventually(|| {
+            if self.is_tried() == tried {
+                Ok(())
+            } else {
+                Err(format!("tried: {}", !tried))
+            }
+        });
+    }
+
+    /// Whether a connect is under way, as the kernel's table of sockets tells.
+    fn is_tried(&self) -> bool {
+        const SYN_SENT: &str = "02";
+        let port = format!("0100007F:{:04X}", self.address().port());
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        table.lines().any(|socket| {
+            let mut columns = socket.split_whitespace().skip(2);
+            columns.next() == Some(&port) && columns.next() == Some(SYN_SENT)
+        })
+    }
 }

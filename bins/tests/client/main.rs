@@ -10,4 +10,5 @@ mod proxies;
 mod requests;
 #[path = "../support/mod.rs"]
 mod support;
+mod terminal;
 mod tool;

@@ -39,9 +39,9 @@ pub(crate) fn through(pair: &Pair, front: Front) -> Vec<String> {
     flags
 }
 
-/// Runs a tool to its end.
-pub(crate) fn run(tool: &str, flags: &[String], arguments: &[&str], input: &[u8]) -> Output {
-    let mut process = Command::new(DIALBACK)
+/// Starts a tool whose input, output and errors are pipes.
+pub(crate) fn start(tool: &str, flags: &[String], arguments: &[&str]) -> Child {
+    Command::new(DIALBACK)
         .arg(tool)
         .args(flags)
         .args(arguments)
@@ -49,7 +49,12 @@ pub(crate) fn run(tool: &str, flags: &[String], arguments: &[&str], input: &[u8]
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// Runs a tool to its end.
+pub(crate) fn run(tool: &str, flags: &[String], arguments: &[&str], input: &[u8]) -> Output {
+    let mut process = start(tool, flags, arguments);
     // It may be gone already, when it refuses its flags.
     let _ = process.stdin.take().unwrap().write_all(input);
     process.wait_with_output().unwrap()
@@ -67,12 +72,23 @@ pub(crate) struct Listening {
 
 impl Listening {
     pub(crate) fn start(tool: &str, flags: &[String], arguments: &[&str]) -> Self {
+        Self::start_with(tool, flags, arguments, Stdio::inherit())
+    }
+
+    /// As [`Listening::start`], with errors going elsewhere.
+    pub(crate) fn start_with(
+        tool: &str,
+        flags: &[String],
+        arguments: &[&str],
+        errors: Stdio,
+    ) -> Self {
         let mut process = Command::new(DIALBACK)
             .arg(tool)
             .args(flags)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(errors)
             .spawn()
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
