@@ -1,9 +1,12 @@
 """OpenSSH's client whose ProxyCommand is `dialback dial`, and an SSH server behind the agent."""
 
 import asyncio
+import getpass
 import hashlib
 import os
 import random
+import shutil
+import socket
 import subprocess
 import threading
 import unittest
@@ -14,6 +17,8 @@ import asyncssh
 from harness.case import InteropCase, needs_daemons
 
 USER = "operator"
+
+SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
 
 
 class SshServer(threading.Thread):
@@ -67,12 +72,66 @@ class SshServer(threading.Thread):
         process.exit(7)
 
 
+class OpenSshServer(threading.Thread):
+    """OpenSSH's sshd, one process for each connection."""
+
+    def __init__(self, folder: Path):
+        super().__init__(daemon=True)
+        self.key = folder / "id"
+        for name in ("id", "host"):
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+            subprocess.run(command, check=True, timeout=60)
+        self._config = folder / "sshd_config"
+        self._config.write_text(
+            f"HostKey {folder}/host\n"
+            f"AuthorizedKeysFile {folder}/id.pub\n"
+            "PidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\n"
+        )
+        self._sessions = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                command = [SSHD, "-i", "-e", "-f", str(self._config)]
+                session = subprocess.Popen(
+                    command, stdin=connection, stdout=connection, stderr=subprocess.DEVNULL
+                )
+                self._sessions.append(session)
+
+    def close(self):
+        # Wakes the thread, which a mere close does not.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self.join(15)
+        self._listener.close()
+        for session in self._sessions:
+            session.wait(15)
+
+
+def why_no_sshd() -> str:
+    """What sshd, which has to be called by its whole path, lacks here."""
+    if not SSHD:
+        return "there is no sshd"
+    if os.geteuid() == 0 and not Path("/run/sshd").is_dir():
+        return "sshd started by root needs the folder /run/sshd"
+    return ""
+
+
 @needs_daemons
 class SshCase(InteropCase):
     def through(self, mode: str):
         self.start_pair(mode=mode)
         key = self.folder / "id"
         server = self._closing(SshServer(key))
+        return self.ssh(mode, key, server.port, USER, "back")
+
+    def ssh(self, mode: str, key: Path, port: int, user: str, command: str):
         dial = Path(os.environ["DIALBACK_BIN_DIR"]) / "dialback"
         return [
             "ssh",
@@ -91,9 +150,9 @@ class SshCase(InteropCase):
             "-i",
             str(key),
             "-p",
-            str(server.port),
-            f"{USER}@127.0.0.1",
-            "back",
+            str(port),
+            f"{user}@127.0.0.1",
+            command,
         ]
 
     def session(self, mode: str):
@@ -110,6 +169,23 @@ class SshCase(InteropCase):
 
     def test_a_session_through_grpc(self):
         self.session("grpc")
+
+    def opensshs_session(self, mode: str):
+        self.start_pair(mode=mode)
+        server = self._closing(OpenSshServer(self.folder))
+        sent = random.Random(mode).randbytes(20_000_000)
+        command = self.ssh(mode, server.key, server.port, getpass.getuser(), "cat; exit 7")
+        done = subprocess.run(command, input=sent, capture_output=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 7, done.stderr)
+        self.assertEqual(done.stdout, sent)
+
+    @unittest.skipIf(why_no_sshd(), why_no_sshd())
+    def test_a_session_with_opensshs_server_through_http_connect(self):
+        self.opensshs_session("http-connect")
+
+    @unittest.skipIf(why_no_sshd(), why_no_sshd())
+    def test_a_session_with_opensshs_server_through_grpc(self):
+        self.opensshs_session("grpc")
 
     def test_a_host_that_refuses_is_told_by_ssh(self):
         self.start_pair(mode="grpc")
