@@ -273,3 +273,74 @@ impl ProxyError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dialback_core::client::TunnelLoss;
+
+    use super::*;
+
+    fn kind(error: &DialError) -> &'static str {
+        match error {
+            DialError::InvalidAddress(_) => "address",
+            DialError::ProxyUnreachable { .. } => "unreachable",
+            DialError::Authentication { .. } => "authentication",
+            DialError::NoAgent { .. } => "no agent",
+            DialError::Refused { .. } => "refused",
+            DialError::TimedOut { .. } => "timed out",
+            DialError::Throttled { .. } => "throttled",
+            DialError::Abandoned { .. } => "abandoned",
+        }
+    }
+
+    /// Words of the reference and of ours; all of them count as the endpoint's.
+    #[test]
+    fn what_server_and_agent_report_is_sorted_by_its_words() {
+        for (text, expected) in [
+            ("No agent available", "no agent"),
+            (
+                "dial tcp 10.0.0.1:1: connect: connection refused",
+                "refused",
+            ),
+            ("lookup web on 10.0.0.2:53: no such host", "refused"),
+            ("dial tcp 10.0.0.1:1: i/o timeout", "timed out"),
+            ("dial tcp: connect: connection timed out", "timed out"),
+            ("context deadline exceeded", "timed out"),
+            ("too many open files", "throttled"),
+        ] {
+            let failed = DialError::client("a:1", &client::DialError::Refused(text.to_owned()));
+            assert_eq!(kind(&failed.error), expected, "{text}");
+            assert_eq!(failed.reason, Reason::Endpoint, "{text}");
+            assert!(failed.error.to_string().contains(text));
+        }
+    }
+
+    #[test]
+    fn what_a_tunnel_meets_counts_under_the_references_reasons() {
+        let lost = client::DialError::TunnelClosed(TunnelLoss::StreamEnded);
+        for (error, expected, label) in [
+            (client::DialError::Closed, "abandoned", "dialclosed"),
+            (client::DialError::TimedOut, "timed out", "timeout"),
+            (lost, "abandoned", "tunnelclosed"),
+            (client::DialError::MissingConnectId, "abandoned", "unknown"),
+        ] {
+            let failed = DialError::client("a:1", &error);
+            assert_eq!(kind(&failed.error), expected, "{error:?}");
+            assert_eq!(failed.reason.label(), label, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_status_that_ends_a_proxy_stream_says_whose_fault_it_is() {
+        for (code, expected) in [
+            (Code::Unauthenticated, "authentication"),
+            (Code::PermissionDenied, "authentication"),
+            (Code::ResourceExhausted, "throttled"),
+            (Code::DeadlineExceeded, "timed out"),
+            (Code::Unavailable, "abandoned"),
+        ] {
+            let error = DialError::status("p", "a:1", Status::new(code, "why".to_owned()));
+            assert_eq!(kind(&error), expected, "{code:?}");
+        }
+    }
+}

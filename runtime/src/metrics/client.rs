@@ -158,4 +158,28 @@ mod tests {
         let text = render::<&str>(metrics.registry(), &[]);
         assert!(text.contains("client_dial_failure_total{reason=\"endpoint\"} 2\n"));
     }
+
+    /// As in Konnectivity, `konnectivity-client/pkg/client/metrics/metrics.go`.
+    #[test]
+    fn packets_and_their_failures_count_under_the_references_names() {
+        let metrics = ClientMetrics::new();
+        metrics.packet(Segment::FromClient, PacketKind::Data);
+        metrics.packet_failed(
+            Segment::FromClient,
+            Code::Unavailable,
+            Some(PacketKind::Data),
+        );
+        metrics.packet_failed(Segment::ToClient, Code::Canceled, None);
+        let text = render::<&str>(metrics.registry(), &[]);
+        for line in [
+            "stream_packets_total{packet_type=\"DATA\",segment=\"from_client\"} 1",
+            "stream_errors_total{code=\"Unavailable\",packet_type=\"DATA\",segment=\"from_client\"} 1",
+            "stream_errors_total{code=\"Canceled\",packet_type=\"Unknown\",segment=\"to_client\"} 1",
+        ] {
+            assert!(
+                text.contains(&format!("\n{PREFIX}{line}\n")),
+                "{line}\n{text}"
+            );
+        }
+    }
 }
