@@ -192,6 +192,26 @@ impl<R: Runtime> Agent<R> {
         self.links().values().any(|held| held.session.is_some())
     }
 
+    /// Gives a link's task another transport. It takes one at a time; a second is closed by its drop.
+    fn hand_over(
+        &self,
+        link: LinkId,
+        transports: &mpsc::Sender<Box<Established<R>>>,
+        established: Box<Established<R>>,
+    ) {
+        let refused = {
+            // Noted under the lock that the task needs to take the note back: it may be at that already.
+            let mut links = self.links();
+            let Some(held) = links.get_mut(&link) else {
+                return;
+            };
+            let sent = transports.try_send(established);
+            held.handed_over |= sent.is_ok();
+            sent
+        };
+        drop(refused);
+    }
+
     fn tunnels(&self) -> Vec<Arc<Tunnel<Link>>> {
         let links = self.links();
         links
@@ -288,12 +308,9 @@ impl<R: Runtime> FleetRun<R> {
                     return;
                 };
                 let wanted = self.fleet.handle_resumed(now, attempt, link, &mut Random);
-                // A link takes one at a time; another one, or one that is not wanted, is closed by its drop.
-                if let (true, Some(transports)) = (wanted, self.transports.get(&link))
-                    && transports.try_send(established).is_ok()
-                    && let Some(held) = self.agent.links().get_mut(&link)
-                {
-                    held.handed_over = true;
+                // One that is not wanted is closed by its drop.
+                if let (true, Some(transports)) = (wanted, self.transports.get(&link)) {
+                    self.agent.hand_over(link, transports, established);
                 }
             }
             Report::Connected(attempt, established) => {
