@@ -6,15 +6,18 @@ use std::time::{Duration, Instant};
 const LEAST_BYTES: usize = 512 * 1024;
 /// What it starts with.
 const FIRST_BYTES: usize = 1024 * 1024;
-/// How long a packet may wait behind others on its way.
-const TARGET_WAIT: Duration = Duration::from_millis(50);
+/// How long a packet may wait behind others on its way: as long as the way itself takes, within these. A fast path
+/// carries a lot in 50 ms, all of which a small packet would wait behind; less than 2 ms are lost among the times that
+/// two busy computers take to run a task.
+const LEAST_WAIT: Duration = Duration::from_millis(2);
+const MOST_WAIT: Duration = Duration::from_millis(50);
 /// How long the shortest round trip seen counts as that of the path.
 const MEMORY: Duration = Duration::from_secs(30);
 
 /// A bound on what was sent and not acknowledged, which follows what the path carries.
 ///
 /// What HTTP/2, TLS and the system's socket hold is in nobody's turn any more: a small stream waits behind it. So
-/// the bound is kept near what the path carries in its shortest round trip and [`TARGET_WAIT`] more, as LEDBAT
+/// the bound is kept near what the path carries in its shortest round trip and a target wait more, as LEDBAT
 /// does (RFC 6817): it grows, at most once a round trip, where it holds the sender back, the less the longer packets
 /// wait already; it shrinks in proportion where they wait longer.
 #[derive(Debug)]
@@ -64,7 +67,8 @@ impl Flight {
         if self.met_by.is_none_or(|met_by| number < met_by) {
             return;
         }
-        let target = shortest + TARGET_WAIT;
+        let wait = shortest.clamp(LEAST_WAIT, MOST_WAIT);
+        let target = shortest + wait;
         if round_trip > target {
             let share = target.as_secs_f64() / round_trip.as_secs_f64();
             self.bound = ((self.bound as f64 * share) as usize).max(LEAST_BYTES.min(self.most));
@@ -72,7 +76,7 @@ impl Flight {
         } else {
             let growth = if self.found {
                 // The last steps are small: the bound comes to rest and does not swing about the target.
-                let spare = (target - round_trip).as_secs_f64() / TARGET_WAIT.as_secs_f64();
+                let spare = (target - round_trip).as_secs_f64() / wait.as_secs_f64();
                 (self.bound as f64 / 8.0 * spare) as usize
             } else {
                 self.bound
@@ -151,6 +155,16 @@ mod tests {
                 "{longest:?} at {rate}"
             );
             assert!(ever <= Duration::from_millis(100), "{ever:?} at {rate}");
+        }
+    }
+    #[test]
+    fn on_a_fast_path_nothing_waits_much_longer_than_the_way_takes() {
+        for round_trip in [Duration::from_micros(300), Duration::from_millis(5)] {
+            let rate = 1 << 30;
+            let (delivered, longest, _) = run(rate, round_trip, 5);
+            assert!(delivered >= rate * 9 / 10, "{delivered} of {rate} bytes");
+            let most = LEAST_WAIT.max(round_trip) * 5 / 4;
+            assert!(longest <= most, "{longest:?} with {round_trip:?}");
         }
     }
 }
