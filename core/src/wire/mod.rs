@@ -24,8 +24,8 @@ pub use frame::Frame;
 pub use frame_decoder::{FrameDecoder, FrameError, MAX_MESSAGE_BYTES};
 pub use identifiers::{IdentifierOptionError, Identifiers};
 pub use metadata::{
-    AGENT_ID, AGENT_IDENTIFIERS, AUTHORIZATION, AgentMetadata, AgentMetadataError, SERVED_BY,
-    SERVER_COUNT, SERVER_ID, ServerMetadata, ServerMetadataError,
+    AGENT_ID, AGENT_IDENTIFIERS, AUTHORIZATION, AgentMetadata, AgentMetadataError, PROBE,
+    SERVED_BY, SERVER_COUNT, SERVER_ID, ServerMetadata, ServerMetadataError,
 };
 pub use packet::{Packet, PacketKind};
 pub use query::QueryError;

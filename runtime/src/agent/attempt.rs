@@ -1,16 +1,14 @@
 //! One attempt to connect to a server: TCP, TLS, HTTP/2, the Connect call, its response headers.
 
-use std::future::poll_fn;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::task::Poll;
 
 use dialback_core::agent::fleet::ServerHello;
 use dialback_core::wire::{
     AGENT_ID, AGENT_IDENTIFIERS, AUTHORIZATION, EXTENSIONS, Extensions, NO_SESSION, RESUME,
     ResumeAnswer, ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION, ServerMetadata,
-    ServerMetadataError, SessionGrant, Status,
+    ServerMetadataError, SessionGrant,
 };
 use dialback_core::{LinkId, Negotiated};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -19,16 +17,14 @@ use tokio_rustls::client::TlsStream;
 
 use super::Agent;
 use super::config::AgentConfigError;
+use super::token::read_token;
 use crate::dial::{ProxyDialError, dial_server};
 use crate::grpc::{
-    Caller, ClientConfig, ClientConnection, ConnectionError, MessageStream, MethodName,
+    Caller, ClientConfig, ClientConnection, ConnectionError, MessageStream, MethodName, NoAnswer,
 };
 use crate::metadata::{append_secret, header_values, set};
 use crate::net::{Socket, TcpOptions};
 use crate::runtime::Runtime;
-
-/// A token file is read up to this size; more is no token.
-const MAX_TOKEN_BYTES: usize = 1024 * 1024;
 
 /// A Connect stream that the server has accepted.
 pub(super) struct Established<R: Runtime> {
@@ -70,11 +66,8 @@ pub(super) enum AttemptError {
     Alpn,
     #[error(transparent)]
     Connection(#[from] ConnectionError),
-    #[error("server closed the HTTP/2 connection before it answered")]
-    Closed,
-    /// The server's own words, which the reference hides behind a missing header.
-    #[error("server refused the connection: {0}")]
-    Refused(#[from] Status),
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
     #[error(transparent)]
     Metadata(#[from] ServerMetadataError),
 }
@@ -108,26 +101,10 @@ impl<R: Runtime> Agent<R> {
         let (mut caller, mut connection) =
             ClientConnection::handshake(&self.runtime, tls, self.target.clone(), &client, deadline)
                 .await?;
-        let mut stream = caller.call(&MethodName::CONNECT, metadata, None)?;
-        let headers = poll_fn(|cx| {
-            // The headers first: a server that refuses may close the connection right behind its status.
-            if let Poll::Ready(headers) = stream.poll_response_headers(cx) {
-                return Poll::Ready(headers.map_err(AttemptError::from));
-            }
-            let closed = connection.poll_closed(cx);
-            match (stream.poll_response_headers(cx), closed) {
-                (Poll::Ready(Err(_)) | Poll::Pending, Poll::Ready(Err(error)))
-                    if matches!(error, ConnectionError::Io(_)) =>
-                {
-                    Poll::Ready(Err(error.into()))
-                }
-                (Poll::Ready(headers), _) => Poll::Ready(headers.map_err(AttemptError::from)),
-                (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(error.into())),
-                (Poll::Pending, Poll::Ready(Ok(()))) => Poll::Ready(Err(AttemptError::Closed)),
-                (Poll::Pending, Poll::Pending) => Poll::Pending,
-            }
-        })
-        .await?;
+        let mut stream = caller
+            .call(&MethodName::CONNECT, metadata, None)
+            .map_err(NoAnswer::from)?;
+        let headers = connection.response_headers(&mut stream).await?;
         let server = ServerMetadata::parse(
             header_values(&headers, SERVER_ID),
             header_values(&headers, SERVER_COUNT),
@@ -202,34 +179,21 @@ impl<R: Runtime> Agent<R> {
                 path: path.clone(),
                 error,
             })?;
-            let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
-                AttemptError::Token {
-                    path: path.clone(),
-                    error: io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        "holds characters that no token has",
-                    ),
-                }
-            })?;
+            let mut value =
+                HeaderValue::from_str(&format!("Bearer {}", token.secret())).map_err(|_| {
+                    AttemptError::Token {
+                        path: path.clone(),
+                        error: io::Error::new(
+                            io::ErrorKind::InvalidData,
+                            "holds characters that no token has",
+                        ),
+                    }
+                })?;
             value.set_sensitive(true);
             metadata.insert(HeaderName::from_static(AUTHORIZATION), value);
         }
         Ok(metadata)
     }
-}
-
-/// The token without the white space around it: files tend to end with a newline, which no header can carry.
-fn read_token(path: &std::path::Path) -> io::Result<String> {
-    use std::io::Read as _;
-    let mut text = String::new();
-    std::fs::File::open(path)?
-        .take(MAX_TOKEN_BYTES as u64)
-        .read_to_string(&mut text)?;
-    let token = text.trim();
-    if token.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "is empty"));
-    }
-    Ok(token.to_owned())
 }
 
 fn put(metadata: &mut HeaderMap, name: &'static str, value: &str) -> Result<(), AttemptError> {

@@ -5,6 +5,8 @@ mod config;
 mod endpoint;
 mod link;
 mod observer;
+mod probe;
+mod token;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +20,8 @@ use tokio::sync::{mpsc, watch};
 
 use self::attempt::{Established, Resumed};
 pub use self::config::{AgentConfig, AgentConfigError};
+pub use self::probe::{Probe, ProbeAnswer, ProbeError};
+pub use self::token::read_token;
 use crate::grpc::Target;
 use crate::metrics::AgentMetrics;
 use crate::runtime::{Runtime, Task};

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::activity::Activity;
 use super::call::MethodName;
 use super::config::{ClientConfig, MAX_WINDOW, RESET_MEMORY};
-use super::error::ConnectionError;
+use super::error::{ConnectionError, NoAnswer};
 use super::headers::{self, CONTENT_TYPE_GRPC, GRPC_TIMEOUT};
 use super::keepalive::Keepalive;
 use super::status::from_h2;
@@ -147,6 +147,35 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> ClientConnection<R, T> {
     /// counts. It is told with the next settings, once it has acknowledged the first.
     pub fn set_stream_window(&mut self, bytes: u32) {
         self.stream_window = Some(bytes.min(MAX_WINDOW));
+    }
+
+    /// Waits for the response headers of a call on this connection, which is moved on meanwhile.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub async fn response_headers(
+        &mut self,
+        stream: &mut MessageStream,
+    ) -> Result<HeaderMap, NoAnswer> {
+        poll_fn(|cx| {
+            // The headers first: a server that refuses may close the connection right behind its status.
+            if let Poll::Ready(headers) = stream.poll_response_headers(cx) {
+                return Poll::Ready(headers.map_err(NoAnswer::from));
+            }
+            let closed = self.poll_closed(cx);
+            match (stream.poll_response_headers(cx), closed) {
+                (Poll::Ready(Err(_)) | Poll::Pending, Poll::Ready(Err(error)))
+                    if matches!(error, ConnectionError::Io(_)) =>
+                {
+                    Poll::Ready(Err(error.into()))
+                }
+                (Poll::Ready(headers), _) => Poll::Ready(headers.map_err(NoAnswer::from)),
+                (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(error.into())),
+                (Poll::Pending, Poll::Ready(Ok(()))) => Poll::Ready(Err(NoAnswer::Closed)),
+                (Poll::Pending, Poll::Pending) => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// [`poll_closed`](Self::poll_closed) as a future, for a connection with a task of its own.

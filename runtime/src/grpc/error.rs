@@ -2,6 +2,8 @@
 
 use std::io;
 
+use dialback_core::wire::Status;
+
 /// Why an HTTP/2 connection ended other than in an orderly way.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -21,6 +23,21 @@ pub enum ConnectionError {
     /// The transport failed.
     #[error("connection lost: {0}")]
     Io(#[source] io::Error),
+}
+
+/// Why a call was not answered with response headers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoAnswer {
+    /// The connection was lost.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The server closed the connection in an orderly way.
+    #[error("server closed the HTTP/2 connection before it answered")]
+    Closed,
+    /// The server's own words, which the reference's agent hides behind a missing header.
+    #[error("server refused the connection: {0}")]
+    Refused(#[from] Status),
 }
 
 impl ConnectionError {

@@ -26,7 +26,7 @@ pub use client::{Caller, ClientConnection, InvalidAuthority, Target};
 pub use config::{ACCEPT_TIMEOUT, ClientConfig, Http2Config, KeepaliveConfig, ServerConfig};
 pub use dialback_core::http2::PingPolicy;
 pub use dialback_core::wire::{Code, Frame, Status};
-pub use error::ConnectionError;
+pub use error::{ConnectionError, NoAnswer};
 pub use h2::Reason;
 pub use server::ServerConnection;
 pub use stream::MessageStream;

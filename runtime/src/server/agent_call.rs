@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use dialback_core::server::{Link, ResumeRefused};
 use dialback_core::wire::{
     AGENT_ID, AGENT_IDENTIFIERS, AgentMetadata, AgentMetadataError, EXTENSIONS, Extensions,
-    NO_SESSION, RESUME, ResumeAnswer, ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION, SessionGrant,
-    SessionId, SessionToken,
+    NO_SESSION, PROBE, RESUME, ResumeAnswer, ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION,
+    SessionGrant, SessionId, SessionToken, Status,
 };
 use dialback_core::{CloseReason, Negotiated, SessionError};
 use http::HeaderMap;
@@ -49,6 +49,26 @@ impl<R: Runtime> Server<R> {
             half_close: true,
             reset: true,
             resume: !self.config.link.session.timeout.is_zero(),
+        }
+    }
+
+    /// Tells somebody who is no agent what an agent of this metadata would be told, and ends the call: a probe never comes
+    /// near the router.
+    pub(super) fn answer_probe(&self, call: Call, probe: &AgentMetadata, peer: PeerAddr) {
+        let offer = Extensions::parse(header_values(call.metadata(), EXTENSIONS));
+        let accepted = self.extensions().accept(offer);
+        let mut response = HeaderMap::new();
+        insert(&mut response, PROBE, "1");
+        insert(&mut response, SERVER_ID, &self.config.server_id);
+        let count = self.config.server_count.to_string();
+        insert(&mut response, SERVER_COUNT, &count);
+        if !accepted.is_empty() {
+            insert(&mut response, EXTENSIONS, &accepted.to_string());
+        }
+        tracing::info!(%peer, agent_id = probe.agent_id, "probe answered");
+        // Who asked and has gone needs no answer.
+        if let Ok(stream) = call.accept(response) {
+            stream.finish(&Status::ok());
         }
     }
 

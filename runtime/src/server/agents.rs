@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use dialback_core::server::Link;
-use dialback_core::wire::Status;
+use dialback_core::wire::{PROBE, Status};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
@@ -211,6 +211,9 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> AgentConnection<R, T> {
     /// `token` is what the agent's token says who it is.
     fn accept(&mut self, call: AgentCall, token: Option<&AgentIdentity>, cx: &mut Context<'_>) {
         let AgentCall { call, agent, open } = call;
+        if call.metadata().contains_key(PROBE) {
+            return self.server.answer_probe(call, &agent, self.peer);
+        }
         let mut identity = self.identity.clone();
         if let Some(token) = token {
             identity.push(0);
