@@ -30,8 +30,10 @@ impl SmolRuntime {
         Self::on(ExecutorHandle::new(executor))
     }
 
-    /// Runs `main` on the calling thread, and the tasks that it spawns on `threads` others. When `main` has
-    /// ended the threads do, and the tasks that still run are dropped.
+    /// Runs `main` on the calling thread, and the tasks that it spawns on `threads`, of which the calling one is the
+    /// first: were it to wait for `main` only, it would often be the one that hears of what is ready, and each event
+    /// would cost a wake-up of another thread. When `main` has ended the threads do, and the tasks that still run are
+    /// dropped.
     ///
     /// # Errors
     /// The system's, when it has no threads to give.
@@ -43,7 +45,7 @@ impl SmolRuntime {
         thread::scope(|scope| {
             // Nothing is ever sent: the threads wait for this end to be dropped, by a panic of `main` too.
             let (_running, ended) = async_channel::bounded::<()>(1);
-            for _ in 0..threads.get() {
+            for _ in 1..threads.get() {
                 let (executor, ended) = (Arc::clone(&executor), ended.clone());
                 thread::Builder::new()
                     .name("dialback-smol".to_owned())
@@ -51,7 +53,8 @@ impl SmolRuntime {
                         let _ = async_io::block_on(executor.run(ended.recv()));
                     })?;
             }
-            Ok(async_io::block_on(main(Self::new(&executor))))
+            let main = main(Self::new(&executor));
+            Ok(async_io::block_on(executor.run(main)))
         })
     }
 }
