@@ -4,6 +4,7 @@
 
 pub(crate) mod child;
 mod client;
+mod doctor;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod installation;
@@ -38,6 +39,8 @@ struct Tool {
 enum Command {
     #[command(flatten)]
     Client(Box<client::Command>),
+    /// Prove each hop of the way of an agent, or of a frontend, and say what is wrong and what to do
+    Doctor(doctor::Options),
     /// Make a certificate authority for agents, one for frontends, and what they sign
     Certs(certs::Options),
     /// Start a server and an agent on this machine and fetch a page through them
@@ -78,12 +81,18 @@ impl DaemonFlags {
 
 /// Runs the command line `args`, whose first item is the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let tool = match Tool::try_parse_from(args) {
+    let args: Vec<_> = args.into_iter().collect();
+    let tool = match Tool::try_parse_from(&args) {
         Ok(tool) => tool,
         Err(error) => {
             // Nothing more can be done when even the message cannot be written.
             let _ = error.print();
-            return ExitCode::from(u8::from(error.use_stderr()));
+            let is_doctor = args.get(1).is_some_and(|command| command == "doctor");
+            return ExitCode::from(match (error.use_stderr(), is_doctor) {
+                (false, _) => 0,
+                (true, false) => 1,
+                (true, true) => doctor::EXIT_USAGE,
+            });
         }
     };
     if tool.end_with_stdin {
@@ -97,6 +106,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 ExitCode::from(error.exit_code())
             }
         },
+        Command::Doctor(options) => doctor::run(options),
         Command::Certs(options) => report(certs::run(&options, &mut io::stdout().lock())),
         Command::Demo(options) => report(demo::run(&options, &mut io::stdout())),
         Command::Bench(options) => report(bench::run(&options, &mut io::stdout())),

@@ -8,7 +8,7 @@ fn completions_and_man_pages_know_the_tools() {
         let output = run("completions", &[], &[shell], b"");
         assert!(output.status.success());
         let script = String::from_utf8(output.stdout).unwrap();
-        for tool in ["forward", "http-proxy", "dial-timeout"] {
+        for tool in ["forward", "http-proxy", "dial-timeout", "doctor"] {
             assert!(script.contains(tool), "{shell}: {tool}");
         }
     }
@@ -19,6 +19,7 @@ fn completions_and_man_pages_know_the_tools() {
     assert!(run("man", &[], &[&out], b"").status.success());
     let page = std::fs::read_to_string(folder.join("dialback-forward.1")).unwrap();
     assert!(page.contains("Unix sockets"), "{page}");
+    assert!(folder.join("dialback-doctor-agent.1").exists());
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -36,7 +37,8 @@ fn the_manual_names_flags_that_there_are() {
         }
         let mut words = line.split_whitespace();
         let tool = words.next().unwrap();
-        let help = run(tool, &[], &["--help"], b"");
+        let role = (tool == "doctor").then(|| words.next().unwrap().to_owned());
+        let help = run(tool, role.as_slice(), &["--help"], b"");
         assert_eq!(help.status.code(), Some(0), "{line}");
         let help = String::from_utf8(help.stdout).unwrap();
         for flag in words.filter(|word| word.starts_with("--")) {

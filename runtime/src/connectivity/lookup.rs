@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use dialback_core::connectivity::ConnectivityConfig;
+use dialback_core::connectivity::{ConnectivityConfig, Route};
 
 use super::dialer::Dialer;
 use super::error::ConnectivityError;
@@ -40,6 +40,14 @@ impl NetworkContext {
     pub fn new(connectivity_service_name: impl Into<String>) -> Self {
         Self {
             connectivity_service_name: connectivity_service_name.into(),
+        }
+    }
+
+    /// The name as configurations have it.
+    fn service(&self) -> String {
+        match self.connectivity_service_name.to_lowercase() {
+            name if name == "master" => "controlplane".to_owned(),
+            name => name,
         }
     }
 }
@@ -92,20 +100,27 @@ impl<R: Runtime> Connectivity<R> {
     /// # Errors
     /// [`ConnectivityError::UnknownService`].
     pub fn lookup(&self, context: &NetworkContext) -> Result<Dialer<R>, ConnectivityError> {
-        let asked = &context.connectivity_service_name;
-        let lower = asked.to_lowercase();
-        let name = if lower == "master" {
-            "controlplane"
-        } else {
-            &lower
-        };
-        self.dialers.get(name).cloned().ok_or_else(|| {
-            let known = self.dialers.keys().cloned().collect();
-            ConnectivityError::UnknownService {
-                name: asked.clone(),
-                known,
-            }
-        })
+        let dialer = self.dialers.get(&context.service()).cloned();
+        dialer.ok_or_else(|| self.unknown(context))
+    }
+
+    /// The way that dials of the service take that `context` names.
+    ///
+    /// # Errors
+    /// [`ConnectivityError::UnknownService`].
+    pub fn route(&self, context: &NetworkContext) -> Result<&Route, ConnectivityError> {
+        let name = context.service();
+        let mut services = self.config.services().iter();
+        let service = services.find(|service| service.name == name);
+        let service = service.ok_or_else(|| self.unknown(context))?;
+        Ok(&service.route)
+    }
+
+    fn unknown(&self, context: &NetworkContext) -> ConnectivityError {
+        ConnectivityError::UnknownService {
+            name: context.connectivity_service_name.clone(),
+            known: self.dialers.keys().cloned().collect(),
+        }
     }
 
     /// What the dialers are made from.

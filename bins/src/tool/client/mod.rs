@@ -20,6 +20,7 @@ mod test_server;
 mod through;
 
 pub(crate) use error::ClientError;
+pub(crate) use through::{Through, duration};
 
 use std::future::Future;
 

@@ -118,7 +118,7 @@ impl Through {
             }
             None => Dialer::new(
                 runtime.clone(),
-                &self.route()?,
+                &self.server_route()?,
                 Arc::new(ClientMetrics::new()),
             )
             .map_err(Box::new)?,
@@ -133,7 +133,17 @@ impl Through {
         options
     }
 
-    fn route(&self) -> Result<Route, ClientError> {
+    /// The way that the dialer takes.
+    pub(crate) fn route(&self, runtime: &TokioRuntime) -> Result<Route, ClientError> {
+        let Some(file) = &self.config else {
+            return self.server_route();
+        };
+        let connectivity = Connectivity::from_file(runtime.clone(), file).map_err(Box::new)?;
+        let context = NetworkContext::new(self.service.as_str());
+        Ok(connectivity.route(&context).map_err(Box::new)?.clone())
+    }
+
+    fn server_route(&self) -> Result<Route, ClientError> {
         let address = match (&self.uds, &self.url) {
             (Some(path), None) => ProxyAddress::Unix(path.clone()),
             (None, Some(url)) => ProxyAddress::Tcp(self.server(url)?),
