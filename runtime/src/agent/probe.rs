@@ -8,8 +8,9 @@
 //!   arrives: behind the request headers, in the same segment, come `DRAIN` and the end of the stream. The server finds both
 //!   when it first reads from its new agent and takes it out again (Konnectivity server, `pkg/server/server.go`,
 //!   `readBackendToChannel`), whatever the time a packet takes to it.
-//! - In the instant between, the probe has no identifiers, so that only the strategy `default` could choose it, and an id of
-//!   its own among those of all agents. A dial that is given to it fails at once instead of waiting.
+//! - In the instant between, a fifth of a millisecond in Konnectivity v0.36, the probe has no identifiers, so that only the
+//!   strategy `default` could choose it, and then with the odds of one agent among all. Such a dial is lost as one to any agent
+//!   that goes.
 
 use std::time::{Duration, Instant};
 
