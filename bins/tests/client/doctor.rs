@@ -1,8 +1,9 @@
 //! `dialback doctor`, on ways that work and on ways that do not.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixListener;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,9 +19,9 @@ use dialback_runtime::{Listener as _, Runtime as _};
 use dialback_tokio::TokioRuntime;
 use serde_json::Value;
 
-use crate::endpoints::{Hanging, echo};
+use crate::endpoints::{Hanging, echo, endpoint};
 use crate::support::pair::{Front, Pair, Site};
-use crate::tool::{closed, run, through, told};
+use crate::tool::{DIALBACK, closed, run, through, told};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -32,8 +33,21 @@ struct Examined {
 
 impl Examined {
     fn new(role: &str, flags: &[String], arguments: &[&str]) -> Self {
-        let flags = [&[role.to_owned(), "--json".to_owned()], flags].concat();
-        let output = run("doctor", &flags, arguments, b"");
+        Self::through_http_proxy("", role, flags, arguments)
+    }
+
+    /// As [`Examined::new`], where the environment names an HTTP proxy.
+    fn through_http_proxy(proxy: &str, role: &str, flags: &[String], arguments: &[&str]) -> Self {
+        let output = Command::new(DIALBACK)
+            .args(["doctor", role, "--json"])
+            .args(flags)
+            .args(arguments)
+            .env("HTTPS_PROXY", proxy)
+            .env_remove("https_proxy")
+            .env_remove("NO_PROXY")
+            .env_remove("no_proxy")
+            .output()
+            .unwrap();
         let text = String::from_utf8(output.stdout.clone()).unwrap();
         let report = serde_json::from_str(&text)
             .unwrap_or_else(|error| panic!("{error}: {text}{}", told(&output)));
@@ -257,6 +271,70 @@ fn a_server_that_is_not_there_is_told_from_one_that_does_not_answer() {
     );
     nobody.assert_fails_at("name", "nowhere.invalid can't be resolved", "tls");
     pair.finish();
+}
+
+/// An HTTP proxy that leads to `server` whatever it is asked for, and refuses what is not for `host`.
+fn http_proxy(host: &'static str, server: SocketAddr) -> String {
+    let address = endpoint(move |mut connection| {
+        let mut request = BufReader::new(connection.try_clone()?).lines();
+        let first = request.next().unwrap_or_else(|| Ok(String::new()))?;
+        for line in request {
+            if line?.is_empty() {
+                break;
+            }
+        }
+        if !first.starts_with(&format!("CONNECT {host}:")) {
+            return connection.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n");
+        }
+        connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+        let mut tunnel = TcpStream::connect(server)?;
+        let (mut there, mut back) = (tunnel.try_clone()?, connection.try_clone()?);
+        std::thread::spawn(move || io::copy(&mut connection, &mut there));
+        io::copy(&mut tunnel, &mut back)?;
+        Ok(())
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn the_http_proxy_of_the_environment_is_part_of_the_way() {
+    let site = Site::new();
+    reissue(
+        &site,
+        &["proxy.invalid".to_owned()],
+        Duration::ZERO,
+        100 * DAY,
+    );
+    let server = site.start_server(Front::GrpcUnix, &[]);
+    let flags = [
+        &["--proxy-server-host=proxy.invalid".to_owned()],
+        &agent(&site)[1..],
+    ]
+    .concat();
+    let http_proxy = |host| http_proxy(host, site.agents().into());
+    let through = http_proxy("proxy.invalid");
+    let led = Examined::through_http_proxy(&through, "agent", &flags, &[]);
+    assert_eq!(
+        (led.code, led.hop("tunnel").0),
+        (Some(0), "ok"),
+        "{:#}",
+        led.report
+    );
+    assert!(
+        led.hop("http-proxy")
+            .1
+            .starts_with("proxy.invalid:8091 through HTTP proxy 127.")
+    );
+    let elsewhere = http_proxy("other.invalid");
+    let refused = Examined::through_http_proxy(&elsewhere, "agent", &flags, &[]);
+    refused.assert_fails_at(
+        "http-proxy",
+        "refused a tunnel to proxy.invalid:8091: 403",
+        "tls",
+    );
+    let socks = Examined::through_http_proxy("socks5://127.0.0.1:1", "agent", &flags, &[]);
+    socks.assert_fails_at("http-proxy", "scheme", "tcp");
+    drop(server);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use dialback_runtime::Runtime as _;
 use dialback_tokio::TokioRuntime;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
 use super::report::{Finding, Report};
@@ -86,13 +87,17 @@ pub(super) async fn connect_each<W: io::Write>(
     report: &mut Report<W>,
 ) -> Vec<(SocketAddr, TcpStream)> {
     const HOP: &str = "tcp";
+    // All at once: packets to some of them may get lost.
+    let attempts: Vec<_> = addresses
+        .iter()
+        .map(|address| tokio::spawn(connect(*address, limit)))
+        .collect();
     let mut connected = Vec::new();
     let mut failures = Vec::new();
-    for address in addresses {
-        let start = Instant::now();
-        match timeout(limit, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                let took = start.elapsed();
+    for (address, attempt) in addresses.iter().zip(attempts) {
+        let attempt = attempt.await.map_err(io::Error::other);
+        match attempt.unwrap_or_else(|error| Ok(Err(error))) {
+            Ok(Ok((stream, took))) => {
                 let told = format!("{address}: connected in {}", milliseconds(took));
                 report.add(Finding::ok(HOP, told).with_fact("took_ms", took.as_secs_f64() * 1e3));
                 connected.push((*address, stream));
@@ -115,6 +120,16 @@ pub(super) async fn connect_each<W: io::Write>(
         });
     }
     connected
+}
+
+/// A connection and how long it took.
+async fn connect(
+    address: SocketAddr,
+    limit: Duration,
+) -> Result<io::Result<(TcpStream, Duration)>, Elapsed> {
+    let start = Instant::now();
+    let stream = timeout(limit, TcpStream::connect(address)).await?;
+    Ok(stream.map(|stream| (stream, start.elapsed())))
 }
 
 const SILENCE: &str = "packets get lost on the way: look for a firewall, a security group, a NetworkPolicy or a missing \
