@@ -8,4 +8,5 @@ pub mod flags;
 pub mod logging;
 pub mod proxy_agent;
 pub mod proxy_server;
+mod reload;
 pub mod tool;

@@ -74,7 +74,7 @@ impl<R: Runtime> RunningAgent<R> {
             agent_id: options.id,
             identifiers: options.identifiers,
             token_path: None,
-            tls: pki.client(&["h2"]),
+            tls: pki.client(&["h2"]).into(),
             fleet: options.fleet,
             link: options.link,
             keepalive_time: Duration::from_secs(3600),

@@ -117,7 +117,8 @@ impl<R: Runtime> RunningServer<R> {
                 three.serve_frontends(tcp, None, mode).await
             }),
             Task::start(runtime, async move {
-                four.serve_frontends(tls, Some(frontend_tls), mode).await
+                four.serve_frontends(tls, Some(frontend_tls.into()), mode)
+                    .await
             }),
         ];
         Self {

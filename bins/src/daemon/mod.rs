@@ -23,7 +23,7 @@ use crate::flags::{CommandLine, FlagSet, InvalidOptions, Parsed, RuntimeName, Va
 use crate::logging::{self, PLAIN};
 
 pub use signals::StopSignal;
-pub(crate) use signals::{SecondSignal, run_until_stopped};
+pub(crate) use signals::{DaemonSignals, ReloadSignal, SecondSignal, run_until_stopped};
 pub(crate) use work::{Tasks, Work};
 
 /// The exit code for a failure of the log, and for SIGQUIT.

@@ -4,13 +4,14 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[cfg(feature = "smol")]
 use dialback_smol::SmolRuntime;
 use dialback_tokio::{Signal, TerminationSignals, TokioRuntime};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{self, SignalKind};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use super::{EXIT_ABNORMAL, Work, say_failure};
@@ -40,6 +41,28 @@ impl StopSignal {
     pub fn is_requested(&self) -> bool {
         *self.requested.borrow()
     }
+}
+
+/// Tells a daemon's work to read its files again, after SIGHUP; what is asked while nobody listens is kept, once.
+#[derive(Clone, Debug)]
+pub(crate) struct ReloadSignal {
+    asked: Arc<Notify>,
+}
+
+impl ReloadSignal {
+    /// Waits until it is asked for.
+    pub(crate) async fn requested(&mut self) {
+        self.asked.notified().await;
+    }
+}
+
+/// What a daemon's work is told by signals.
+#[derive(Clone, Debug)]
+pub(crate) struct DaemonSignals {
+    /// To end.
+    pub(crate) stop: StopSignal,
+    /// To read its files again.
+    pub(crate) reload: ReloadSignal,
 }
 
 /// What the second SIGTERM or SIGINT, which ends the process at once, exits with.
@@ -76,7 +99,7 @@ pub(crate) fn run_until_stopped(
 fn on_tokio(work: impl Work) -> io::Result<End> {
     let tokio = Builder::new_multi_thread().enable_all().build()?;
     let runtime = TokioRuntime::new(tokio.handle().clone());
-    let end = tokio.block_on(under_signals(|stop| work.run(runtime, stop)));
+    let end = tokio.block_on(under_signals(|signals| work.run(runtime, signals)));
     // Whatever still runs, like a name look-up, must not hold up the end.
     tokio.shutdown_background();
     Ok(end)
@@ -88,13 +111,13 @@ fn on_smol(work: impl Work) -> io::Result<End> {
     let tokio = Builder::new_current_thread().enable_all().build()?;
     let threads = std::thread::available_parallelism()?;
     let end = SmolRuntime::run(threads, async |runtime| {
-        tokio.block_on(under_signals(|stop| work.run(runtime, stop)))
+        tokio.block_on(under_signals(|signals| work.run(runtime, signals)))
     });
     tokio.shutdown_background();
     end
 }
 
-async fn under_signals<W, E>(work: impl FnOnce(StopSignal) -> W) -> End
+async fn under_signals<W, E>(work: impl FnOnce(DaemonSignals) -> W) -> End
 where
     W: Future<Output = Result<(), E>>,
     E: fmt::Display,
@@ -123,7 +146,7 @@ enum End {
 }
 
 async fn supervise<W, E>(
-    work: impl FnOnce(StopSignal) -> W,
+    work: impl FnOnce(DaemonSignals) -> W,
     mut next_signal: impl AsyncFnMut() -> Received,
 ) -> End
 where
@@ -131,7 +154,13 @@ where
     E: fmt::Display,
 {
     let (stop, requested) = watch::channel(false);
-    let mut work = std::pin::pin!(work(StopSignal { requested }));
+    let asked = Arc::new(Notify::new());
+    let mut work = std::pin::pin!(work(DaemonSignals {
+        stop: StopSignal { requested },
+        reload: ReloadSignal {
+            asked: Arc::clone(&asked),
+        },
+    }));
     loop {
         let received = tokio::select! {
             result = &mut work => return match result {
@@ -155,7 +184,10 @@ where
                 error!("SIGQUIT ends the process at once");
                 return End::Quit;
             }
-            Received::Hangup => info!("SIGHUP is ignored"),
+            Received::Hangup => {
+                info!("SIGHUP: files are read again");
+                asked.notify_one();
+            }
             Received::User => {}
         }
     }
@@ -209,7 +241,7 @@ mod tests {
     use dialback_tokio::Signal;
     use tokio::sync::Notify;
 
-    use super::{End, Received, StopSignal, supervise};
+    use super::{DaemonSignals, End, Received, supervise};
 
     const TERMINATE: Received = Received::Terminate(Signal::Terminate);
     const INTERRUPT: Received = Received::Terminate(Signal::Interrupt);
@@ -224,7 +256,8 @@ mod tests {
     }
 
     /// Work that ends when it is asked to.
-    async fn obeys(mut stop: StopSignal) -> Result<(), Infallible> {
+    async fn obeys(signals: DaemonSignals) -> Result<(), Infallible> {
+        let mut stop = signals.stop;
         stop.requested().await;
         assert!(stop.is_requested());
         stop.clone().requested().await;
@@ -232,7 +265,7 @@ mod tests {
     }
 
     /// Work that never ends by itself.
-    async fn goes_on(_stop: StopSignal) -> Result<(), Infallible> {
+    async fn goes_on(_signals: DaemonSignals) -> Result<(), Infallible> {
         pending().await
     }
 
@@ -259,9 +292,10 @@ mod tests {
                 pending().await
             }
         };
-        let work = async |stop: StopSignal| {
+        let work = async |mut signals: DaemonSignals| {
             taken.notified().await;
-            assert!(!stop.is_requested());
+            signals.reload.requested().await;
+            assert!(!signals.stop.is_requested());
             Ok::<_, Infallible>(())
         };
         assert_eq!(supervise(work, next_signal).await, End::Done);

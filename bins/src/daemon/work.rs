@@ -5,7 +5,7 @@ use std::future::Future;
 
 use dialback_runtime::{Runtime, Task as _};
 
-use super::StopSignal;
+use super::DaemonSignals;
 
 /// A daemon's work, written once for every runtime.
 pub(crate) trait Work {
@@ -17,7 +17,7 @@ pub(crate) trait Work {
     fn run<R: Runtime>(
         self,
         runtime: R,
-        stop: StopSignal,
+        signals: DaemonSignals,
     ) -> impl Future<Output = Result<(), Self::Error>>;
 }
 

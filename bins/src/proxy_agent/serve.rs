@@ -7,14 +7,15 @@ use dialback_core::agent::fleet::FleetConfigError;
 use dialback_core::agent::{FleetConfig, LinkConfig};
 use dialback_runtime::agent::{Agent, AgentConfig, AgentConfigError};
 use dialback_runtime::dial::{InvalidProxy, ProxyEnvironment};
-use dialback_runtime::metrics::AgentMetrics;
-use dialback_runtime::tls::{ClientTls, KeyPairFiles, TlsError};
+use dialback_runtime::metrics::{AgentMetrics, CertificateMetrics};
+use dialback_runtime::tls::{ClientTls, KeyPairFiles, Reloadable, TlsError};
 use dialback_runtime::{Runtime, timeout_at};
 use thiserror::Error;
 
 use crate::daemon::listener::{ListenerError, bind};
-use crate::daemon::{StopSignal, Tasks, Work};
+use crate::daemon::{DaemonSignals, Tasks, Work};
 use crate::flags::AgentOptions;
+use crate::reload::{Reloads, Source};
 
 /// How long dialling an endpoint may take (Konnectivity agent, `pkg/agent/client.go`); it has no flag there.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,8 +26,8 @@ const DRAIN_QUIET: Duration = Duration::from_secs(1);
 impl Work for AgentOptions {
     type Error = StartError;
 
-    async fn run<R: Runtime>(self, runtime: R, stop: StopSignal) -> Result<(), StartError> {
-        serve(runtime, self, stop).await
+    async fn run<R: Runtime>(self, runtime: R, signals: DaemonSignals) -> Result<(), StartError> {
+        serve(runtime, self, signals).await
     }
 }
 
@@ -40,13 +41,19 @@ impl Work for AgentOptions {
 async fn serve<R: Runtime>(
     runtime: R,
     options: AgentOptions,
-    mut stop: StopSignal,
+    signals: DaemonSignals,
 ) -> Result<(), StartError> {
-    let config = config(&options)?;
+    let (source, tls) = tls(&options)?;
+    let config = config(&options, tls)?;
     if let Some(proxy) = config.proxy.route(&config.server_host, config.server_port) {
         tracing::info!(proxy, "the proxy server is reached through HTTPS_PROXY");
     }
     let metrics = Arc::new(AgentMetrics::new());
+    let reloads = Reloads::new(
+        vec![source],
+        CertificateMetrics::new(metrics.registry()),
+        options.certificate_reload_interval,
+    );
     let agent = Agent::new(runtime.clone(), config, metrics)?;
     let health = bind(&runtime, &options.health).map_err(StartError::Health)?;
     let admin = bind(&runtime, &options.admin).map_err(StartError::Admin)?;
@@ -57,6 +64,7 @@ async fn serve<R: Runtime>(
         agent_id = options.agent_id, server = options.server_host, health = %options.health,
         admin = %options.admin, "serving"
     );
+    let mut stop = signals.stop;
     let draining = async {
         stop.requested().await;
         tracing::info!(
@@ -70,6 +78,7 @@ async fn serve<R: Runtime>(
     };
     tokio::select! {
         () = draining => Ok(()),
+        never = reloads.run(runtime.clone(), signals.reload) => match never {},
         ended = agent.run() => Ok(ended?),
     }
 }
@@ -87,7 +96,8 @@ async fn drained<R: Runtime>(runtime: &R, agent: &Agent<R>, limit: Option<Durati
     }
 }
 
-fn config(options: &AgentOptions) -> Result<AgentConfig, StartError> {
+/// TLS towards the servers, and what keeps it up to date.
+fn tls(options: &AgentOptions) -> Result<(Source, Reloadable<rustls::ClientConfig>), TlsError> {
     let pair = options.certificate.as_ref().map(|pair| KeyPairFiles {
         certificate: pair.certificate.clone(),
         key: pair.key.clone(),
@@ -97,13 +107,20 @@ fn config(options: &AgentOptions) -> Result<AgentConfig, StartError> {
         pair,
         alpn: options.alpn_protocols.clone(),
     };
+    Source::client("servers", tls, "agent-cert", "ca-cert")
+}
+
+fn config(
+    options: &AgentOptions,
+    tls: Reloadable<rustls::ClientConfig>,
+) -> Result<AgentConfig, StartError> {
     Ok(AgentConfig {
         server_host: options.server_host.clone(),
         server_port: options.server_port,
         agent_id: options.agent_id.clone(),
         identifiers: options.identifiers.clone(),
         token_path: options.token_path.clone(),
-        tls: tls.load()?,
+        tls,
         fleet: FleetConfig {
             sync_interval: options.sync_interval,
             sync_interval_cap: options.sync_interval_cap,

@@ -2,25 +2,27 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dialback_core::server::LinkConfig;
 use dialback_runtime::Runtime;
 use dialback_runtime::listen::{ExistingFile, SocketFile, bind_unix};
-use dialback_runtime::metrics::ServerMetrics;
+use dialback_runtime::metrics::{CertificateMetrics, ServerMetrics};
 use dialback_runtime::server::{FrontendMode, Server, ServerConfig, Stopped};
-use dialback_runtime::tls::{KeyPairFiles, ServerTls, TlsError, TlsPolicy, TlsProtocol};
+use dialback_runtime::tls::{KeyPairFiles, Reloadable, ServerTls, TlsPolicy, TlsProtocol};
 use thiserror::Error;
 
 use super::health;
 use crate::daemon::listener::{ListenerError, bind};
-use crate::daemon::{StopSignal, Tasks, Work};
+use crate::daemon::{DaemonSignals, StopSignal, Tasks, Work};
 use crate::flags::{CertificatePair, FrontendListener, ServerOptions};
+use crate::reload::{Reloads, Source};
 
 impl Work for ServerOptions {
     type Error = StartError;
 
-    async fn run<R: Runtime>(self, runtime: R, stop: StopSignal) -> Result<(), StartError> {
-        serve(runtime, self, stop).await
+    async fn run<R: Runtime>(self, runtime: R, signals: DaemonSignals) -> Result<(), StartError> {
+        serve(runtime, self, signals).await
     }
 }
 
@@ -33,14 +35,21 @@ impl Work for ServerOptions {
 async fn serve<R: Runtime>(
     runtime: R,
     options: ServerOptions,
-    mut stop: StopSignal,
+    signals: DaemonSignals,
 ) -> Result<(), StartError> {
-    let frontends = Frontends::bind(&runtime, &options).map_err(StartError::Frontend)?;
-    let agents = Agents::bind(&runtime, &options).map_err(StartError::Agent)?;
+    let mut sources = Vec::new();
+    let frontends =
+        Frontends::bind(&runtime, &options, &mut sources).map_err(StartError::Frontend)?;
+    let agents = Agents::bind(&runtime, &options, &mut sources).map_err(StartError::Agent)?;
     let admin = bind(&runtime, &options.admin).map_err(StartError::Admin)?;
     let health = bind(&runtime, &options.health).map_err(StartError::Health)?;
 
     let metrics = Arc::new(ServerMetrics::new());
+    let reloads = Reloads::new(
+        sources,
+        CertificateMetrics::new(metrics.registry()),
+        options.certificate_reload_interval,
+    );
     let server = Server::new(
         runtime.clone(),
         config(&options),
@@ -66,8 +75,27 @@ async fn serve<R: Runtime>(
         admin = %options.admin, "serving"
     );
 
+    let stopped = stopped(
+        &server,
+        signals.stop,
+        socket_file,
+        options.graceful_shutdown_timeout,
+    );
+    tokio::select! {
+        biased;
+        () = stopped => Ok(()),
+        never = reloads.run(runtime, signals.reload) => match never {},
+    }
+}
+
+/// Serves until a stop is asked for, then stops within `limit`.
+async fn stopped<R: Runtime>(
+    server: &Arc<Server<R>>,
+    mut stop: StopSignal,
+    socket_file: Option<SocketFile>,
+    limit: Duration,
+) {
     stop.requested().await;
-    let limit = options.graceful_shutdown_timeout;
     tracing::info!(
         ?limit,
         "stopping: no new frontends, running streams may go on until the limit"
@@ -81,7 +109,6 @@ async fn serve<R: Runtime>(
             "stopped, with streams cut that had not ended in time"
         ),
     }
-    Ok(())
 }
 
 fn config(options: &ServerOptions) -> ServerConfig {
@@ -109,11 +136,16 @@ fn frontend_mode(options: &ServerOptions) -> FrontendMode {
 /// The frontends' listener.
 enum Frontends<R: Runtime> {
     Unix(R::UnixListener, Option<SocketFile>),
-    Tcp(R::TcpListener, Arc<rustls::ServerConfig>),
+    Tcp(R::TcpListener, Reloadable<rustls::ServerConfig>),
 }
 
 impl<R: Runtime> Frontends<R> {
-    fn bind(runtime: &R, options: &ServerOptions) -> Result<Self, ListenerError> {
+    /// Listens; what keeps its certificates up to date is added to `sources`.
+    fn bind(
+        runtime: &R,
+        options: &ServerOptions,
+        sources: &mut Vec<Source>,
+    ) -> Result<Self, ListenerError> {
         match &options.frontends {
             FrontendListener::Unix { path, replace } => {
                 let existing = if *replace {
@@ -140,7 +172,10 @@ impl<R: Runtime> Frontends<R> {
                     crate::flags::FrontendMode::Grpc => TlsProtocol::Grpc,
                     crate::flags::FrontendMode::HttpConnect => TlsProtocol::Http1,
                 };
-                let tls = tls(certificate, Some(client_authority), protocol, &options.tls)?;
+                let tls = tls(certificate, Some(client_authority), protocol, &options.tls);
+                let (source, tls) =
+                    Source::listener("frontends", tls, "server-cert", "server-ca-cert")?;
+                sources.push(source);
                 Ok(Self::Tcp(bind(runtime, address)?, tls))
             }
         }
@@ -170,11 +205,16 @@ impl<R: Runtime> Frontends<R> {
 /// The agents' listener.
 struct Agents<R: Runtime> {
     listener: R::TcpListener,
-    tls: Arc<rustls::ServerConfig>,
+    tls: Reloadable<rustls::ServerConfig>,
 }
 
 impl<R: Runtime> Agents<R> {
-    fn bind(runtime: &R, options: &ServerOptions) -> Result<Self, ListenerError> {
+    /// As [`Frontends::bind`].
+    fn bind(
+        runtime: &R,
+        options: &ServerOptions,
+        sources: &mut Vec<Source>,
+    ) -> Result<Self, ListenerError> {
         let agents = &options.agents;
         let authority = agents.client_authority.as_deref();
         let tls = tls(
@@ -182,7 +222,9 @@ impl<R: Runtime> Agents<R> {
             authority,
             TlsProtocol::Grpc,
             &options.tls,
-        )?;
+        );
+        let (source, tls) = Source::listener("agents", tls, "cluster-cert", "cluster-ca-cert")?;
+        sources.push(source);
         Ok(Self {
             listener: bind(runtime, &agents.address)?,
             tls,
@@ -195,7 +237,7 @@ fn tls(
     client_ca: Option<&Path>,
     protocol: TlsProtocol,
     policy: &TlsPolicy,
-) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+) -> ServerTls {
     let pair = KeyPairFiles {
         certificate: pair.certificate.clone(),
         key: pair.key.clone(),
@@ -206,7 +248,6 @@ fn tls(
         protocol,
         policy: policy.clone(),
     }
-    .load()
 }
 
 /// Why the server could not start.

@@ -141,11 +141,20 @@ impl Daemon {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends SIGHUP, at which files are read again.
+    pub(crate) fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
         let sent = Command::new("kill")
-            .args(["-TERM", &self.process.id().to_string()])
+            .args([signal, &self.process.id().to_string()])
             .status()
             .unwrap();
-        assert!(sent.success(), "SIGTERM to {}: {sent}", self.name);
+        assert!(sent.success(), "{signal} to {}: {sent}", self.name);
     }
 
     /// Ends the process as `kill -9` does.

@@ -8,3 +8,4 @@
 pub(crate) mod address;
 pub(crate) mod daemon;
 pub(crate) mod pair;
+pub(crate) mod stream;

@@ -1,7 +1,7 @@
 //! A proxy-server, and proxy-agents connected to it.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::address::Address;
@@ -56,16 +56,21 @@ impl Site {
             folder: Folder::new(),
             address: Address::claim(),
         };
+        site.issue(site.folder.path());
+        site
+    }
+
+    /// Writes another set of certificates for the same address, under other CAs.
+    pub(crate) fn issue(&self, folder: &Path) {
         let issued = Command::new(env!("CARGO_BIN_EXE_dialback"))
             .arg("certs")
             .arg("--out")
-            .arg(site.folder.path())
-            .arg(format!("--server-name={}", site.ip()))
+            .arg(folder)
+            .arg(format!("--server-name={}", self.ip()))
             .stdout(Stdio::null())
             .status()
             .unwrap();
         assert!(issued.success(), "dialback certs: {issued}");
-        site
     }
 
     pub(crate) fn ip(&self) -> Ipv4Addr {

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use dialback_core::agent::fleet::ServerHello;
 use dialback_core::wire::{
@@ -89,7 +88,7 @@ impl<R: Runtime> Agent<R> {
         if let Err(error) = socket.set_tcp_options(&TcpOptions::grpc()) {
             tracing::debug!(%error, "socket options of a connection to a server");
         }
-        let connector = TlsConnector::from(Arc::clone(&config.tls));
+        let connector = TlsConnector::from(config.tls.current());
         let tls = connector
             .connect(config.server_name()?, socket)
             .await

@@ -1,13 +1,13 @@
 //! What an operator sets for a proxy agent.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use dialback_core::agent::{FleetConfig, LinkConfig};
 
 use crate::dial::ProxyEnvironment;
 use crate::grpc::{InvalidAuthority, Target};
+use crate::tls::Reloadable;
 
 /// The behaviour of an agent.
 #[derive(Clone, Debug)]
@@ -23,8 +23,8 @@ pub struct AgentConfig {
     pub identifiers: String,
     /// `--service-account-token-path`: read again for every attempt to connect.
     pub token_path: Option<PathBuf>,
-    /// TLS towards the servers.
-    pub tls: Arc<rustls::ClientConfig>,
+    /// TLS towards the servers; each attempt uses what it is then.
+    pub tls: Reloadable<rustls::ClientConfig>,
     /// How servers are looked for.
     pub fleet: FleetConfig,
     /// Bounds and timeouts of every tunnel.
@@ -59,7 +59,7 @@ impl AgentConfig {
         server_host: &str,
         server_port: u16,
         agent_id: &str,
-        tls: Arc<rustls::ClientConfig>,
+        tls: impl Into<Reloadable<rustls::ClientConfig>>,
     ) -> Self {
         Self {
             server_host: server_host.to_owned(),
@@ -67,7 +67,7 @@ impl AgentConfig {
             agent_id: agent_id.to_owned(),
             identifiers: String::new(),
             token_path: None,
-            tls,
+            tls: tls.into(),
             fleet: FleetConfig::default(),
             link: LinkConfig::default(),
             keepalive_time: Duration::from_secs(3600),

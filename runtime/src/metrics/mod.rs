@@ -6,6 +6,7 @@
 //! atomic addition.
 
 mod agent;
+mod certificates;
 mod client;
 mod family;
 mod packets;
@@ -15,6 +16,7 @@ mod text;
 mod tunnels;
 
 pub use agent::AgentMetrics;
+pub use certificates::CertificateMetrics;
 pub(crate) use client::ClientConnectionGauge;
 pub use client::ClientMetrics;
 pub use family::Counted;

@@ -22,24 +22,24 @@ use crate::metrics::{Counted, TlsListener};
 use crate::net::{Listener, PeerAddr, Socket, TcpOptions};
 use crate::runtime::Runtime;
 use crate::timer::timeout_at;
-use crate::tls::{HandshakeFailure, identity};
+use crate::tls::{HandshakeFailure, Reloadable, identity};
 use crate::tunnel::{TunnelDriver, TunnelEnd};
 
 impl<R: Runtime> Server<R> {
-    /// Accepts agents on a TCP listener until the server stops.
+    /// Accepts agents on a TCP listener until the server stops. Each connection uses what `tls` is when it comes.
     pub async fn serve_agents<L: Listener>(
         self: &Arc<Self>,
         listener: L,
-        tls: Arc<rustls::ServerConfig>,
+        tls: impl Into<Reloadable<rustls::ServerConfig>>,
     ) {
-        let acceptor = TlsAcceptor::from(tls);
+        let tls = tls.into();
         let mut stop = self.stop_signal();
         let accepting = accept_loop(
             &self.runtime,
             &listener,
             self.config.max_agents,
             |socket, peer| {
-                let (server, acceptor) = (Arc::clone(self), acceptor.clone());
+                let (server, acceptor) = (Arc::clone(self), TlsAcceptor::from(tls.current()));
                 async move { server.serve_agent_socket(socket, peer, acceptor).await }
             },
         );

@@ -47,7 +47,7 @@ impl KeyPairFiles {
         self.unusable(cause)
     }
 
-    fn unusable(&self, cause: KeyPairError) -> TlsError {
+    pub(super) fn unusable(&self, cause: KeyPairError) -> TlsError {
         TlsError::KeyPair {
             certificate: self.certificate.clone(),
             key: self.key.clone(),
@@ -65,17 +65,9 @@ pub(super) struct KeyPair {
 /// The certificates that peers are verified by. One that the library can't use is left out with a warning, for
 /// bundles tend to hold old ones; at least one has to remain.
 pub(super) fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
-    let bytes = read(path).map_err(|error| CaError::File {
-        path: path.to_owned(),
-        error,
-    })?;
     let mut roots = RootCertStore::empty();
     let mut unusable = None;
-    for certificate in CertificateDer::pem_slice_iter(&bytes) {
-        let certificate = certificate.map_err(|error| CaError::Pem {
-            path: path.to_owned(),
-            error,
-        })?;
+    for certificate in authorities(path)? {
         if let Err(error) = roots.add(certificate) {
             tracing::warn!(file = %path.display(), %error, "a CA certificate is not usable and is left out");
             unusable.get_or_insert(error);
@@ -90,6 +82,20 @@ pub(super) fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
         None => CaError::Empty(path),
     }
     .into())
+}
+
+/// All certificates of a file of CAs, usable or not.
+pub(super) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, CaError> {
+    let bytes = read(path).map_err(|error| CaError::File {
+        path: path.to_owned(),
+        error,
+    })?;
+    CertificateDer::pem_slice_iter(&bytes)
+        .collect::<Result<_, _>>()
+        .map_err(|error| CaError::Pem {
+            path: path.to_owned(),
+            error,
+        })
 }
 
 fn chain(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, KeyPairError> {

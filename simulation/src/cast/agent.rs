@@ -48,7 +48,7 @@ impl SimulatedAgent {
             agent_id: id.to_owned(),
             identifiers: options.identifiers,
             token_path: None,
-            tls: agent_tls(),
+            tls: agent_tls().into(),
             fleet: options.fleet,
             link: options.link,
             keepalive_time: Duration::from_secs(3600),

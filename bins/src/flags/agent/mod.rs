@@ -44,6 +44,7 @@ pub struct AgentFlags {
     pub kubeconfig: String,
     pub kube_api_content_type: String,
     pub drain_timeout: GoDuration,
+    pub certificate_reload_interval: GoDuration,
     pub tunnel: TunnelFlags,
 }
 
@@ -239,6 +240,12 @@ pub fn agent_flags() -> FlagSet<CommandLine<AgentFlags>> {
             "0s",
             "How long connections may go on after the first SIGTERM or SIGINT, until the agent cuts them and ends; 0 for as long as they like. Without connections it ends by itself.",
             |c| &mut c.daemon.drain_timeout,
+        ),
+        Flag::new(
+            "certificate-reload-interval",
+            "10s",
+            "How often certificates, keys and CAs are read again; what changed is used by new connections. 0 for on SIGHUP only.",
+            |c| &mut c.daemon.certificate_reload_interval,
         ),
     ];
     own.extend(tunnel_flags());

@@ -44,6 +44,9 @@ pub struct AgentOptions {
     /// How long streams may go on once the agent drains: `--drain-timeout`; `None`, the default, for as long as they
     /// like.
     pub drain_timeout: Option<Duration>,
+    /// How often certificates, keys and CAs are read again: `--certificate-reload-interval`, default 10 s; `None` for
+    /// on SIGHUP only.
+    pub certificate_reload_interval: Option<Duration>,
     /// How tunnels behave.
     pub tunnel: TunnelOptions,
 }

@@ -40,6 +40,7 @@ fn the_flags_are_the_references_and_ours() {
         "runtime",
         "drain-timeout",
         "logging-format",
+        "certificate-reload-interval",
         "slow-stream-timeout",
         "resume-timeout",
         "max-stream-window",

@@ -82,6 +82,12 @@ impl AgentFlags {
             value: self.sync_interval,
         });
         let keepalive_time = self.check_keepalive(&mut check);
+        let reload_interval = check.value(self.certificate_reload_interval.non_negative().ok_or(
+            OptionProblem::NegativeTime {
+                flag: "certificate-reload-interval",
+                value: self.certificate_reload_interval,
+            },
+        ));
         let tunnel = self.tunnel.validate(&mut check);
         for protocol in &self.alpn_proto {
             check.refuse_if(!(1..=255).contains(&protocol.len()), || {
@@ -137,6 +143,8 @@ impl AgentFlags {
             keepalive_time,
             profiling: self.enable_profiling,
             drain_timeout: Some(drain_timeout).filter(|timeout| !timeout.is_zero()),
+            certificate_reload_interval: Some(reload_interval)
+                .filter(|interval| !interval.is_zero()),
             tunnel,
         };
         check.finish("agent", options)

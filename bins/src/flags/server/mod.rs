@@ -55,6 +55,7 @@ pub struct ServerFlags {
     pub graceful_shutdown_timeout: GoDuration,
     pub backend_dial_timeout: GoDuration,
     pub warn_on_channel_limit: bool,
+    pub certificate_reload_interval: GoDuration,
     pub tunnel: TunnelFlags,
 }
 
@@ -299,6 +300,12 @@ pub fn server_flags() -> FlagSet<CommandLine<ServerFlags>> {
             "0s",
             "How long an agent may take to accept a dial, and then to answer it; 0 for 30s each.",
             |c| &mut c.daemon.backend_dial_timeout,
+        ),
+        Flag::new(
+            "certificate-reload-interval",
+            "10s",
+            "How often certificates, keys and CAs are read again; what changed is used by new connections. 0 for on SIGHUP only.",
+            |c| &mut c.daemon.certificate_reload_interval,
         ),
         Flag::new(
             "warn-on-channel-limit",

@@ -42,6 +42,9 @@ pub struct ServerOptions {
     pub backend_dial_timeout: Option<Duration>,
     /// Whether the admin port knows pprof's paths: `--enable-profiling`.
     pub profiling: bool,
+    /// How often certificates, keys and CAs are read again: `--certificate-reload-interval`, default 10 s; `None` for
+    /// on SIGHUP only.
+    pub certificate_reload_interval: Option<Duration>,
     /// How tunnels behave.
     pub tunnel: TunnelOptions,
 }

@@ -70,6 +70,7 @@ fn the_flags_are_the_references_and_ours() {
         "version",
         "runtime",
         "logging-format",
+        "certificate-reload-interval",
         "slow-stream-timeout",
         "resume-timeout",
         "max-stream-window",

@@ -73,6 +73,12 @@ impl ServerFlags {
             "frontend-keepalive-time",
             self.frontend_keepalive_time,
         );
+        let reload_interval = check.value(self.certificate_reload_interval.non_negative().ok_or(
+            OptionProblem::NegativeTime {
+                flag: "certificate-reload-interval",
+                value: self.certificate_reload_interval,
+            },
+        ));
         let tunnel = self.tunnel.validate(&mut check);
         let printable = |c: char| matches!(c, ' '..='~');
         check.refuse_if(!self.server_id.chars().all(printable), || {
@@ -103,6 +109,8 @@ impl ServerFlags {
             graceful_shutdown_timeout,
             backend_dial_timeout: Some(backend_dial_timeout).filter(|t| !t.is_zero()),
             profiling: self.enable_profiling,
+            certificate_reload_interval: Some(reload_interval)
+                .filter(|interval| !interval.is_zero()),
             tunnel,
         };
         check.finish("server", options)

@@ -21,6 +21,7 @@ use crate::metadata::{header_values, insert};
 use crate::metrics::TlsListener;
 use crate::net::{Listener, PeerAddr, Socket, TcpOptions};
 use crate::runtime::Runtime;
+use crate::tls::Reloadable;
 
 /// What a frontend listener speaks; one protocol a listener, as in the reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,21 +33,22 @@ pub enum FrontendMode {
 }
 
 impl<R: Runtime> Server<R> {
-    /// Accepts frontends until the server stops: over TLS when given, else in plain text (Unix sockets).
+    /// Accepts frontends until the server stops: over TLS when given, each connection using what it is when that
+    /// comes, else in plain text (Unix sockets).
     pub async fn serve_frontends<L: Listener>(
         self: &Arc<Self>,
         listener: L,
-        tls: Option<Arc<rustls::ServerConfig>>,
+        tls: Option<Reloadable<rustls::ServerConfig>>,
         mode: FrontendMode,
     ) {
-        let acceptor = tls.map(TlsAcceptor::from);
         let mut stop = self.stop_signal();
         let accepting = accept_loop(
             &self.runtime,
             &listener,
             self.config.max_frontends,
             |socket, peer| {
-                let (server, acceptor) = (Arc::clone(self), acceptor.clone());
+                let server = Arc::clone(self);
+                let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
                 async move {
                     server
                         .serve_frontend_socket(socket, peer, acceptor, mode)
