@@ -9,6 +9,8 @@ use crate::wire::Extensions;
 pub struct Negotiated {
     /// With `flow-control/1`: the window in bytes that the peer granted us on each new stream.
     pub peer_window_bytes: Option<u64>,
+    /// `drain/1`: the server says when it is about to stop.
+    pub drain: bool,
     /// `half-close/1`: one direction of a stream may end before the other.
     pub half_close: bool,
     /// `reset/1`: a stream that ends early says why.
@@ -27,6 +29,7 @@ impl Negotiated {
             peer_window_bytes: theirs
                 .flow_control
                 .filter(|_| agreed.flow_control.is_some()),
+            drain: agreed.drain,
             half_close: agreed.half_close,
             reset: agreed.reset,
             resume: agreed.resume,

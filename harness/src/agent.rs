@@ -84,6 +84,7 @@ impl AgentEnd {
                 }
                 LinkEvent::Opened { .. }
                 | LinkEvent::Closed { .. }
+                | LinkEvent::ServerDraining
                 | LinkEvent::Suspended
                 | LinkEvent::Resumed
                 | LinkEvent::Silent

@@ -47,6 +47,8 @@ pub struct Setup {
     pub flow_control: bool,
     /// Both ends agree on `half-close/1`, and CONNECT frontends use it.
     pub half_close: bool,
+    /// Both ends agree on `drain/1`.
+    pub drain: bool,
     /// Both ends agree on `reset/1`.
     pub reset: bool,
     /// Both ends agree on `resume/1`, which stands on flow control.
@@ -72,6 +74,7 @@ impl Setup {
     pub fn extended() -> Self {
         Self {
             flow_control: true,
+            drain: true,
             half_close: true,
             reset: true,
             resume: true,

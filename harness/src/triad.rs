@@ -136,6 +136,7 @@ impl Triad {
         let window = peer.receive_window_bytes;
         Negotiated {
             peer_window_bytes: self.setup.flow_control.then_some(window),
+            drain: self.setup.drain,
             half_close: self.setup.half_close,
             reset: self.setup.reset,
             resume: self.setup.resume,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dialback_core::agent::FleetConfig;
+use dialback_runtime::server::Stopped;
 use dialback_tests::agent::{AgentOptions, RunningAgent, eager};
 use dialback_tests::endpoint::{Endpoint, pattern};
 use dialback_tests::frontend::{connect, exchange};
@@ -50,6 +51,41 @@ fn an_agent_finds_every_server_behind_one_address() {
         two.streams(0).await;
         agent.stop().await;
         two.stop(Duration::ZERO).await;
+    });
+}
+
+/// A server that stops waits for its streams; the agent has found its successor by then.
+#[test]
+fn an_agent_finds_the_successor_of_a_server_that_still_serves_its_streams() {
+    run(async |log| {
+        let pki = Pki::new();
+        let (old, new) = (server(&pki, "old", 1), server(&pki, "new", 1));
+        let relay = Relay::start(vec![old.agent_address, new.agent_address]).await;
+        let agent = RunningAgent::start(&pki, relay.address, AgentOptions::default());
+        old.agents(1).await;
+        agent.connected(1).await;
+        let echo = Endpoint::echo().await;
+        let address = echo.address.to_string();
+        let mut stream = connect(&old.socket(), &address).await.unwrap();
+        exchange(&mut stream, b"before").await;
+
+        let stopping = tokio::spawn(old.stop(Duration::from_secs(3600)));
+        log.tells(&["server is draining", "old"]).await;
+        agent.connected(2).await;
+        new.agents(1).await;
+        let mut second = connect(&new.socket(), &address).await.unwrap();
+        exchange(&mut second, b"by the successor").await;
+        exchange(&mut stream, b"by the one that stops").await;
+        assert!(!stopping.is_finished());
+
+        drop(stream);
+        assert_eq!(stopping.await.unwrap(), Stopped::Idle);
+        agent.connected(1).await;
+        exchange(&mut second, b"still").await;
+        drop(second);
+        new.streams(0).await;
+        agent.stop().await;
+        new.stop(Duration::ZERO).await;
     });
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 /// Header of an agent's offer in the request and of the server's answer in the response.
 pub const EXTENSIONS: &str = "dialback-extensions";
 
+const DRAIN: &str = "drain/1";
 const FLOW_CONTROL: &str = "flow-control/1";
 const HALF_CLOSE: &str = "half-close/1";
 const RESET: &str = "reset/1";
@@ -23,6 +24,8 @@ pub struct Extensions {
     /// `flow-control/1`: the payload bytes that this side takes on each new stream before it grants more by
     /// `WINDOW`; from 1 to `i64::MAX`.
     pub flow_control: Option<u64>,
+    /// `drain/1`: a server that is about to stop says so with `DRAIN`, as agents do without it.
+    pub drain: bool,
     /// `half-close/1`: `CLOSE_WRITE` ends one direction of a stream and leaves the other.
     pub half_close: bool,
     /// `reset/1`: `RESET` ends a stream early, with its reason.
@@ -36,6 +39,7 @@ impl Extensions {
     /// Plain Konnectivity.
     pub const NONE: Self = Self {
         flow_control: None,
+        drain: false,
         half_close: false,
         reset: false,
         resume: false,
@@ -73,6 +77,7 @@ impl Extensions {
         let flow_control = self.flow_control.filter(|_| offer.flow_control.is_some());
         Self {
             flow_control,
+            drain: self.drain && offer.drain,
             half_close: self.half_close && offer.half_close,
             reset: self.reset && offer.reset,
             resume: self.resume && offer.resume && flow_control.is_some(),
@@ -98,6 +103,7 @@ impl Extensions {
                     .and_then(|(_, window)| window.parse().ok())
                     .filter(|window| (1..=i64::MAX as u64).contains(window));
             }
+            Some(DRAIN) => self.drain = true,
             Some(HALF_CLOSE) => self.half_close = true,
             Some(RESET) => self.reset = true,
             Some(RESUME) => self.resume = true,
@@ -115,6 +121,7 @@ impl fmt::Display for Extensions {
             separator = ", ";
         }
         for (has, name) in [
+            (self.drain, DRAIN),
             (self.half_close, HALF_CLOSE),
             (self.reset, RESET),
             (self.resume, RESUME),
@@ -218,9 +225,11 @@ mod tests {
     }
 
     quickcheck! {
-        fn what_is_written_is_read(window: Option<u64>, half_close: bool, reset: bool, resume: bool) -> bool {
+        fn what_is_written_is_read(window: Option<u64>, flags: (bool, bool, bool, bool)) -> bool {
+            let (drain, half_close, reset, resume) = flags;
             let extensions = Extensions {
                 flow_control: window.map(|window| window >> 1 | 1),
+                drain,
                 half_close,
                 reset,
                 resume,

@@ -178,6 +178,7 @@ impl Run {
                 }
                 LinkEvent::Opened { .. }
                 | LinkEvent::Closed { .. }
+                | LinkEvent::ServerDraining
                 | LinkEvent::Suspended
                 | LinkEvent::Resumed
                 | LinkEvent::Silent

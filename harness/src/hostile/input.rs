@@ -59,6 +59,7 @@ impl<'a> Input<'a> {
         let agreed = self.byte();
         Negotiated {
             peer_window_bytes: None,
+            drain: agreed & 8 == 8,
             half_close: agreed & 1 == 1,
             reset: agreed & 2 == 2,
             resume: agreed & 4 == 4,

@@ -409,6 +409,7 @@ impl Run {
                 agent::LinkEvent::Closed { reason, .. } => Some(reason),
                 agent::LinkEvent::Dial { .. }
                 | agent::LinkEvent::DialAbandoned { .. }
+                | agent::LinkEvent::ServerDraining
                 | agent::LinkEvent::Suspended
                 | agent::LinkEvent::Resumed
                 | agent::LinkEvent::Silent

@@ -149,6 +149,7 @@ impl<R: Runtime> Agent<R> {
         }
         Extensions {
             flow_control: Some(config.link.mux.receive_window_bytes),
+            drain: true,
             half_close: true,
             reset: true,
             resume: !config.link.session.timeout.is_zero(),

@@ -44,6 +44,7 @@ impl<R: Runtime> Agent<R> {
             down: Arc::clone(&down),
             agent: Arc::downgrade(self),
             metrics: Arc::clone(&self.metrics),
+            reports: reports.downgrade(),
         };
         let mut config = self.config.link.clone();
         if let Some(SessionGrant { timeout, .. }) = session {

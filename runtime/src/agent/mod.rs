@@ -59,6 +59,7 @@ enum Report<R: Runtime> {
     Connected(AttemptId, Box<Established<R>>),
     AttemptFailed(AttemptId),
     GoingAway(LinkId),
+    ServerDraining(LinkId),
     Suspended(LinkId),
     Down(LinkId),
 }
@@ -329,6 +330,9 @@ impl<R: Runtime> FleetRun<R> {
                 self.fleet.handle_attempt_failed(now, attempt, &mut Random);
             }
             Report::GoingAway(link) => self.fleet.handle_go_away(now, link, &mut Random),
+            Report::ServerDraining(link) => {
+                self.fleet.handle_server_draining(now, link, &mut Random);
+            }
             Report::Suspended(link) => self.fleet.handle_link_suspended(now, link),
             Report::Down(link) => {
                 self.transports.remove(&link);

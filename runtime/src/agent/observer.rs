@@ -8,9 +8,10 @@ use dialback_core::agent::{Link, LinkEvent};
 use dialback_core::wire::Status;
 
 use tokio::sync::Notify;
+use tokio::sync::mpsc::WeakSender;
 
-use super::Agent;
 use super::endpoint::serve_endpoint;
+use super::{Agent, Report};
 use crate::metrics::{AgentMetrics, Segment};
 use crate::runtime::Runtime;
 use crate::tunnel::{Observer, Tunnel};
@@ -22,6 +23,8 @@ pub(super) struct LinkObserver<R: Runtime> {
     pub(super) down: Arc<Notify>,
     pub(super) agent: Weak<Agent<R>>,
     pub(super) metrics: Arc<AgentMetrics>,
+    /// To the fleet, which waits for everyone else who can reach it.
+    pub(super) reports: WeakSender<Report<R>>,
 }
 
 impl<R: Runtime> fmt::Debug for LinkObserver<R> {
@@ -71,6 +74,17 @@ impl<R: Runtime> Observer<Link> for LinkObserver<R> {
                 } else {
                     tracing::info!(%link, %stream, connect_id, ?lived, initiator, %reason, "stream ended early");
                 }
+            }
+            LinkEvent::ServerDraining => {
+                tracing::info!(%link, server_id = self.server_id, "server is draining, another is looked for");
+                let (Some(agent), Some(reports)) = (self.agent.upgrade(), self.reports.upgrade())
+                else {
+                    return;
+                };
+                agent.runtime.spawn(async move {
+                    // Without a fleet no other server is wanted.
+                    let _ = reports.send(Report::ServerDraining(link)).await;
+                });
             }
             LinkEvent::Suspended => self.metrics.transport_lost(),
             LinkEvent::Resumed => self.metrics.resumed(),

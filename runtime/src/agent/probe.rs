@@ -126,6 +126,7 @@ impl Probe {
         let mut metadata = HeaderMap::new();
         let offer = Extensions {
             flow_control: Some(MuxConfig::default().receive_window_bytes),
+            drain: true,
             half_close: true,
             reset: true,
             resume: true,

@@ -46,6 +46,7 @@ impl<R: Runtime> Server<R> {
         }
         Extensions {
             flow_control: Some(self.config.link.mux.receive_window_bytes),
+            drain: true,
             half_close: true,
             reset: true,
             resume: !self.config.link.session.timeout.is_zero(),
@@ -156,6 +157,9 @@ impl<R: Runtime> Server<R> {
         machine.handle_established(self.runtime.now());
         let tunnel = Tunnel::new(self.new_link_id(), machine, observer);
         self.connected(&tunnel, &agent);
+        if self.stop.is_draining() {
+            tunnel.with(Link::drain);
+        }
         if let Some(SessionGrant { id, token, .. }) = session {
             let mut agents = self.agents();
             agents

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dialback_core::server::Link;
 use dialback_core::{CloseReason, Initiator};
 use tokio::sync::{mpsc, watch};
 
@@ -109,6 +110,11 @@ impl Stop {
     pub(super) fn agent(&self) -> ServedGuard {
         self.agents.hold()
     }
+
+    /// Whether no new streams are wanted any more.
+    pub(super) fn is_draining(&self) -> bool {
+        *self.stage.borrow() >= Stage::Draining
+    }
 }
 
 impl StopSignal {
@@ -123,9 +129,14 @@ impl<R: Runtime> Server<R> {
     /// Stops the server: no new connections; running streams may go on for `limit`, then everything is cut.
     ///
     /// Agents stay connected until the end, so that running streams do (a GOAWAY would make a Go agent drop
-    /// them at once).
+    /// them at once). Those that know `drain/1` are told at the start, and look for another server meanwhile.
     pub async fn stop(self: &Arc<Self>, limit: Duration) -> Stopped {
         self.stop.stage.send_replace(Stage::Draining);
+        // After the stage: an agent that comes later looks at that.
+        let tunnels: Vec<_> = self.agents().tunnels.values().cloned().collect();
+        for tunnel in tunnels {
+            tunnel.with(Link::drain);
+        }
         let deadline = self.runtime.now() + limit;
         let idle = self.stop.frontends.none_left(&self.runtime, deadline).await;
         // Who is cut, and every agent, is still told so, in bounded time. The tunnels go first, so that streams end

@@ -38,6 +38,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(5);
 /// when the last has gone, but it no longer counts as connected, so that a new link, to the same server or
 /// another, is made before the old one breaks. Links are told apart by [`LinkId`], never by server id.
 ///
+/// A link whose server said that it is *draining* (`drain/1`) still counts as connected, but another server is looked
+/// for as if it were not there; should an attempt lead to the same one, that link is a second one and closed.
+///
 /// A link whose transport was lost and whose session may be resumed is *suspended*: it does not count as
 /// connected, and attempts, which offer to resume every such session, go on until it is resumed or down, also while
 /// the agent drains. The first follows at once, unless the transport before was hardly there. Where a server is met
@@ -72,6 +75,7 @@ pub struct Fleet {
 struct ServerLink {
     server_id: String,
     leaving: bool,
+    draining: bool,
     suspended: bool,
     /// When it got its present transport, or its last.
     since: Instant,
@@ -80,6 +84,11 @@ struct ServerLink {
 impl ServerLink {
     const fn is_connected(&self) -> bool {
         !self.leaving && !self.suspended
+    }
+
+    /// Connected, and as far as is known for good.
+    const fn is_lasting(&self) -> bool {
+        self.is_connected() && !self.draining
     }
 }
 
@@ -162,6 +171,7 @@ impl Fleet {
             let server_link = ServerLink {
                 server_id,
                 leaving: false,
+                draining: false,
                 suspended: false,
                 since: now,
             };
@@ -301,6 +311,20 @@ impl Fleet {
             && !std::mem::replace(&mut server_link.leaving, true)
         {
             self.tell_links();
+            self.hasten(now, entropy);
+        }
+    }
+
+    /// A link's server said that it is about to stop; see [`LinkEvent::ServerDraining`](crate::agent::LinkEvent).
+    pub fn handle_server_draining(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        entropy: &mut impl Entropy,
+    ) {
+        if let Some(server_link) = self.links.get_mut(&link)
+            && !std::mem::replace(&mut server_link.draining, true)
+        {
             self.hasten(now, entropy);
         }
     }
@@ -485,13 +509,14 @@ impl Fleet {
     }
 
     fn wants_attempt(&self) -> bool {
-        let connected = u64::try_from(self.connected()).unwrap_or(u64::MAX);
         if self.has_suspended() {
             return true;
         }
+        let lasting = self.links.values().filter(|link| link.is_lasting()).count();
+        let lasting = u64::try_from(lasting).unwrap_or(u64::MAX);
         !self.draining
             && self.links.len() < self.config.max_links
-            && (self.config.sync_forever || connected < self.server_count.expected())
+            && (self.config.sync_forever || lasting < self.server_count.expected())
     }
 
     fn is_connected_to(&self, server_id: &str) -> bool {

@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod any_sequence;
+mod draining;
 mod resume;
 
 use super::*;
@@ -108,6 +109,11 @@ impl World {
 
     fn go_away(&mut self, link: LinkId) {
         self.fleet.handle_go_away(self.now, link, &mut self.entropy);
+    }
+
+    fn drain_server(&mut self, link: LinkId) {
+        self.fleet
+            .handle_server_draining(self.now, link, &mut self.entropy);
     }
 
     fn count_leases(&mut self, leases: u64) {

@@ -43,6 +43,8 @@ pub enum LinkEvent {
         /// Why.
         reason: CloseReason,
     },
+    /// The server is about to stop (`drain/1`): it serves its streams on, and another is to be looked for.
+    ServerDraining,
     /// The transport was lost; the streams wait for another one.
     Suspended,
     /// Another transport carries the streams on.

@@ -34,6 +34,8 @@ pub struct Link {
     mux: Mux<AgentStream>,
     dials: BTreeMap<DialId, StreamId>,
     next_connect_id: i64,
+    /// The server has said that it is about to stop.
+    server_drains: bool,
     negotiated: Negotiated,
     session: Session,
     events: VecDeque<LinkEvent>,
@@ -50,6 +52,7 @@ impl Link {
                 negotiated.resume,
                 config.mux.memory.clone(),
             ),
+            server_drains: false,
             negotiated,
             config,
             dials: BTreeMap::new(),

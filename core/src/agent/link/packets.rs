@@ -59,6 +59,12 @@ impl Link {
                     self.cut(now, id, reason);
                 }
             }
+            Packet::Drain if self.negotiated.drain => {
+                if !self.server_drains {
+                    self.server_drains = true;
+                    self.events.push_back(LinkEvent::ServerDraining);
+                }
+            }
             // An id of zero names nothing; the others are no packets of a server, or were not agreed on.
             Packet::Data {
                 connect_id: None, ..

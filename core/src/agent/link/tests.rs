@@ -651,6 +651,21 @@ fn draining_is_announced_ahead_of_data() {
 }
 
 #[test]
+fn a_server_that_drains_is_told_of_once_and_only_where_that_was_agreed() {
+    let mut t = Fixture::plain();
+    t.packet(Packet::Drain);
+    assert_eq!(t.events(), []);
+    let agreed = Negotiated {
+        drain: true,
+        ..Negotiated::default()
+    };
+    let mut t = Fixture::new(MuxConfig::default(), agreed);
+    t.packet(Packet::Drain);
+    t.packet(Packet::Drain);
+    assert_eq!(t.events(), [LinkEvent::ServerDraining]);
+}
+
+#[test]
 fn when_the_server_is_lost_dials_stop_and_endpoints_are_cut() {
     let mut t = Fixture::plain();
     let (open, dialling) = (t.open(5), t.dial(6));

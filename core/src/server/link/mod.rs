@@ -40,6 +40,8 @@ pub struct Link {
     /// Ids that this link does not know, whose close waits for the transport.
     strangers: BTreeSet<ConnectId>,
     draining: bool,
+    /// The agent was told that this server drains.
+    announced: bool,
     negotiated: Negotiated,
     session: Session,
     events: VecDeque<LinkEvent>,
@@ -63,6 +65,7 @@ impl Link {
             next_dial: first_dial,
             strangers: BTreeSet::new(),
             draining: false,
+            announced: false,
             events: VecDeque::new(),
         }
     }

@@ -6,6 +6,7 @@ use super::{Link, LinkEvent};
 use crate::close::CloseReason;
 use crate::server::dial::DialError;
 use crate::session::SessionError;
+use crate::wire::Packet;
 
 impl Link {
     /// The agent's stream has ended in order, or the tunnel is given up: every pending dial fails at once, every
@@ -48,6 +49,15 @@ impl Link {
         self.session.resume(now, received)?;
         self.events.push_back(LinkEvent::Resumed);
         Ok(self.session.received())
+    }
+
+    /// Announces that this server is about to stop, so that the agent looks for another while this one still serves.
+    /// Only an agent that knows `drain/1` is told; once.
+    pub fn drain(&mut self) {
+        if self.negotiated.drain && !self.session.is_down() && !self.announced {
+            self.announced = true;
+            self.mux.send_control(Packet::Drain);
+        }
     }
 
     /// Whether the link has a transport. Where it ceases to without [`Link::handle_lost`] or [`Link::handle_down`],

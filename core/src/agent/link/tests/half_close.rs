@@ -5,6 +5,7 @@ use super::*;
 
 const EXTENDED: Negotiated = Negotiated {
     peer_window_bytes: Some(1000),
+    drain: true,
     half_close: true,
     reset: true,
     resume: false,

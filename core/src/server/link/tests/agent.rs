@@ -13,6 +13,23 @@ fn draining_is_told_once() {
 }
 
 #[test]
+fn the_end_of_the_server_is_announced_once_and_only_where_that_was_agreed() {
+    let mut t = Fixture::plain();
+    t.link.drain();
+    assert_eq!(t.transmit(), None);
+    let agreed = Negotiated {
+        drain: true,
+        ..Negotiated::default()
+    };
+    let mut t = Fixture::new(LinkConfig::default(), agreed);
+    t.link.drain();
+    t.link.drain();
+    assert_eq!(t.transmit(), Some(Packet::Drain));
+    assert_eq!(t.transmit(), None);
+    assert!(!t.link.is_draining(), "that is what the agent says");
+}
+
+#[test]
 fn when_the_agent_is_lost_pending_dials_fail_and_streams_end_behind_their_data() {
     let mut t = Fixture::plain();
     let open = t.open(1);

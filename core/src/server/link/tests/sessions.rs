@@ -6,6 +6,7 @@ use crate::session::SessionError;
 
 const EXTENDED: Negotiated = Negotiated {
     peer_window_bytes: Some(100_000),
+    drain: true,
     half_close: true,
     reset: true,
     resume: true,
