@@ -9,6 +9,7 @@
 
 mod completion;
 pub(crate) mod listener;
+pub(crate) mod service;
 mod signals;
 mod work;
 

@@ -13,7 +13,7 @@ use dialback_runtime::{Runtime, timeout_at};
 use thiserror::Error;
 
 use crate::daemon::listener::{ListenerError, bind};
-use crate::daemon::{DaemonSignals, Tasks, Work};
+use crate::daemon::{DaemonSignals, Tasks, Work, service};
 use crate::flags::AgentOptions;
 use crate::reload::{Reloads, Source};
 
@@ -64,6 +64,10 @@ async fn serve<R: Runtime>(
         agent_id = options.agent_id, server = options.server_host, health = %options.health,
         admin = %options.admin, "serving"
     );
+    service::ready(format_args!(
+        "looking for servers at {}",
+        options.server_host
+    ));
     let mut stop = signals.stop;
     let draining = async {
         stop.requested().await;
@@ -71,6 +75,7 @@ async fn serve<R: Runtime>(
             streams = agent.stream_count(),
             "draining; a second signal ends the agent at once"
         );
+        service::stopping(format_args!("draining {} streams", agent.stream_count()));
         agent.drain();
         drained(&runtime, &agent, options.drain_timeout).await;
         agent.stop();

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::health;
 use crate::daemon::listener::{ListenerError, bind};
-use crate::daemon::{DaemonSignals, StopSignal, Tasks, Work};
+use crate::daemon::{DaemonSignals, StopSignal, Tasks, Work, service};
 use crate::flags::{CertificatePair, FrontendListener, ServerOptions};
 use crate::reload::{Reloads, Source};
 
@@ -74,6 +74,7 @@ async fn serve<R: Runtime>(
         server_id = options.server_id, agents = %options.agents.address, health = %options.health,
         admin = %options.admin, "serving"
     );
+    service::ready(format_args!("serving agents on {}", options.agents.address));
 
     let stopped = stopped(
         &server,
@@ -100,6 +101,7 @@ async fn stopped<R: Runtime>(
         ?limit,
         "stopping: no new frontends, running streams may go on until the limit"
     );
+    service::stopping(format_args!("stopping within {limit:?}"));
     // New frontends must not find the socket any more; those that are connected are not concerned.
     drop(socket_file);
     match server.stop(limit).await {

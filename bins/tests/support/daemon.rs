@@ -44,6 +44,7 @@ impl Daemon {
         program: &str,
         health: SocketAddrV4,
         log: PathBuf,
+        environment: &[(&str, String)],
         arguments: I,
     ) -> Self
     where
@@ -53,6 +54,7 @@ impl Daemon {
         let output = File::create(&log).unwrap();
         let process = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output)

@@ -48,6 +48,8 @@ pub(crate) struct Site {
     // Dropped last: the daemons that are told apart by the address are gone by then.
     folder: Folder,
     address: Address,
+    /// Variables of the daemons' environment, beside those of the test.
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 impl Site {
@@ -55,6 +57,7 @@ impl Site {
         let site = Self {
             folder: Folder::new(),
             address: Address::claim(),
+            environment: Vec::new(),
         };
         site.issue(site.folder.path());
         site
@@ -137,6 +140,7 @@ impl Site {
             program,
             self.at(8092),
             self.file("proxy-server.log"),
+            &self.environment,
             flags,
         )
     }
@@ -170,6 +174,7 @@ impl Site {
             program,
             self.at(port),
             self.file(&format!("proxy-agent-{port}.log")),
+            &self.environment,
             flags,
         )
     }
