@@ -40,6 +40,7 @@ pub struct Agent<R: Runtime> {
     metrics: Arc<AgentMetrics>,
     links: Mutex<BTreeMap<LinkId, HeldLink>>,
     connected: watch::Sender<usize>,
+    leases: watch::Sender<Option<u64>>,
     draining: watch::Sender<bool>,
     stopped: watch::Sender<bool>,
 }
@@ -89,6 +90,7 @@ impl<R: Runtime> Agent<R> {
             metrics,
             links: Mutex::new(BTreeMap::new()),
             connected: watch::Sender::new(0),
+            leases: watch::Sender::new(None),
             draining: watch::Sender::new(false),
             stopped: watch::Sender::new(false),
         }))
@@ -119,6 +121,14 @@ impl<R: Runtime> Agent<R> {
     /// them. What runs goes on.
     pub fn drain(&self) {
         self.draining.send_replace(true);
+    }
+
+    /// Tells how many servers have valid leases. What comes of it is up to
+    /// [`FleetConfig::server_count_source`](dialback_core::agent::FleetConfig::server_count_source). When leases can't
+    /// be counted for a while the last number stands.
+    pub fn leases_counted(&self, leases: u64) {
+        self.leases
+            .send_if_modified(|last| last.replace(leases) != Some(leases));
     }
 
     /// Ends everything: connections to servers and endpoints are cut.
@@ -247,6 +257,8 @@ impl<R: Runtime> FleetRun<R> {
     async fn run(mut self) {
         let mut draining = self.agent.draining.subscribe();
         let mut stopped = self.agent.stopped.subscribe();
+        let mut leases = self.agent.leases.subscribe();
+        leases.mark_changed();
         loop {
             self.drain_outputs(None);
             self.timer.set(self.fleet.poll_timeout());
@@ -267,6 +279,14 @@ impl<R: Runtime> FleetRun<R> {
                 }
                 now = std::future::poll_fn(|cx| self.timer.poll(cx)) => {
                     self.fleet.handle_timeout(now, &mut Random);
+                }
+                // The agent, which is the other end, lives as long as this.
+                Ok(()) = leases.changed() => {
+                    let count = *leases.borrow_and_update();
+                    if count.is_some() {
+                        let now = self.agent.runtime.now();
+                        self.fleet.handle_lease_count(now, count, &mut Random);
+                    }
                 }
             }
         }

@@ -7,6 +7,7 @@ use dialback_core::{CloseReason, PacketKind};
 use prometheus::{Histogram, IntCounterVec, IntGauge, Registry};
 
 use super::family::{Families, OnTouch};
+use super::kubernetes::LeaseWatch;
 use super::packets::{Packets, Segment};
 use super::tunnels::Tunnels;
 
@@ -28,6 +29,7 @@ pub struct AgentMetrics {
     open_server_connections: IntGauge,
     known_server_count: IntGauge,
     open_endpoint_connections: IntGauge,
+    leases: LeaseWatch,
     packets: Packets,
     tunnels: Tunnels,
 }
@@ -71,6 +73,7 @@ impl AgentMetrics {
                 "open_endpoint_connections",
                 "Current number of open endpoint connections.",
             ),
+            leases: LeaseWatch::new(&families, &LATENCY),
             packets: Packets::new(&families),
             tunnels: Tunnels::new(&registry),
             registry,
@@ -127,6 +130,16 @@ impl AgentMetrics {
     pub fn known_servers(&self, count: u64) {
         self.known_server_count
             .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Servers' Leases were listed; HTTP status and Kubernetes' reason of the answer.
+    pub fn leases_listed(&self, code: u16, reason: &str, took: Duration) {
+        self.leases.listed(code, reason, took);
+    }
+
+    /// A watch of servers' Leases began; HTTP status and Kubernetes' reason of the answer.
+    pub fn leases_watched(&self, code: u16, reason: &str) {
+        self.leases.watched(code, reason);
     }
 
     /// The stream of a server broke while it was read.

@@ -98,6 +98,18 @@ impl Families<'_> {
         OnTouch::new(move || family.with_label_values(&NO_LABELS))
     }
 
+    /// `buckets` are upper bounds in seconds.
+    pub(super) fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> HistogramVec {
+        let opts = HistogramOpts::from(self.opts(name, help)).buckets(buckets.to_vec());
+        self.registered(HistogramVec::new(opts, labels))
+    }
+
     /// What is running, as labels of a constant.
     pub(super) fn build_info(&self) {
         let opts = Opts::new(

@@ -9,6 +9,7 @@ mod agent;
 mod certificates;
 mod client;
 mod family;
+mod kubernetes;
 mod packets;
 mod process;
 mod server;

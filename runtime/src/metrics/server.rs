@@ -8,6 +8,7 @@ use dialback_core::{CloseReason, PacketKind};
 use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::family::{Counted, Families, OnTouch};
+use super::kubernetes::{LeaseCollection, TokenReviews};
 use super::packets::{Packets, Segment};
 use super::tunnels::{ResumesRefused, Tunnels};
 use crate::server::AgentRefused;
@@ -48,6 +49,8 @@ pub struct ServerMetrics {
     dial_failure_count: IntCounterVec,
     tls_handshake_failures: IntCounterVec,
     authentication_failures: IntCounterVec,
+    token_reviews: TokenReviews,
+    leases: LeaseCollection,
     packets: Packets,
     tunnels: Tunnels,
     resumes_refused: ResumesRefused,
@@ -129,6 +132,8 @@ impl ServerMetrics {
                 &["reason"],
             ),
             authentication_failures,
+            token_reviews: TokenReviews::new(&ours),
+            leases: LeaseCollection::new(&families),
             tls_handshake_failures: ours.counters(
                 "tls_handshake_failures_total",
                 "TLS handshakes that peers of a listener did not complete, by cause.",
@@ -244,6 +249,26 @@ impl ServerMetrics {
             .inc();
     }
 
+    /// Somebody else was asked about an agent's token, and answered with `result`, or did not.
+    pub fn token_reviewed(&self, result: &str, took: Duration) {
+        self.token_reviews.reviewed(result, took);
+    }
+
+    /// Leases were listed in search of expired ones; HTTP status and Kubernetes' reason of the answer.
+    pub fn leases_listed(&self, code: u16, reason: &str, took: Duration) {
+        self.leases.listed(code, reason, took);
+    }
+
+    /// An expired Lease was to be deleted; HTTP status and Kubernetes' reason of the answer.
+    pub fn lease_deleted(&self, code: u16, reason: &str, took: Duration) {
+        self.leases.deleted(code, reason, took);
+    }
+
+    /// An expired Lease was deleted.
+    pub fn lease_culled(&self) {
+        self.leases.culled();
+    }
+
     /// A peer did not get through the TLS handshake.
     pub fn tls_handshake_failed(&self, listener: TlsListener, failure: HandshakeFailure) {
         let listener = match listener {
@@ -282,6 +307,7 @@ mod tests {
         assert_eq!(
             scrape(&metrics),
             [
+                "culled_leases_count 0",
                 "http_connections 0",
                 "ready_backend_connections 0",
                 "ready_backends{proxy_strategy=\"default\"} 0",
