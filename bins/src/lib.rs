@@ -5,6 +5,7 @@ pub mod certs;
 pub mod daemon;
 pub mod demo;
 pub mod flags;
+mod kubernetes;
 pub mod logging;
 pub mod proxy_agent;
 pub mod proxy_server;

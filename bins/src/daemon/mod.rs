@@ -50,7 +50,7 @@ impl<F: Default> Daemon<F> {
     pub(crate) fn options<T>(
         &self,
         arguments: impl IntoIterator<Item = OsString>,
-        validate: impl FnOnce(&F) -> Result<Validated<T>, InvalidOptions>,
+        validate: impl FnOnce(&F, RuntimeName) -> Result<Validated<T>, InvalidOptions>,
     ) -> Result<(T, RuntimeName), ExitCode> {
         let arguments: Vec<OsString> = arguments.into_iter().skip(1).collect();
         if let [command, shell, ..] = arguments.as_slice()
@@ -80,12 +80,13 @@ impl<F: Default> Daemon<F> {
         }
         self.log_command_line(&mut line, &parsed);
 
-        let Validated { options, warnings } = validate(&line.daemon).map_err(|invalid| {
-            for problem in invalid.each() {
-                say_failure(&problem);
-            }
-            ExitCode::FAILURE
-        })?;
+        let Validated { options, warnings } =
+            validate(&line.daemon, line.runtime).map_err(|invalid| {
+                for problem in invalid.each() {
+                    say_failure(&problem);
+                }
+                ExitCode::FAILURE
+            })?;
         for warning in warnings {
             warn!("{warning}");
         }

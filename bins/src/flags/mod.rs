@@ -16,6 +16,7 @@ mod agent;
 mod command_line;
 mod error;
 mod identity;
+mod kubernetes;
 mod listen;
 mod logging;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod value;
 pub use agent::{AgentFlags, AgentOptions, agent_flags};
 pub use command_line::CommandLine;
 pub use error::FlagError;
+pub use kubernetes::{KubernetesOptions, TokenAuthentication};
 pub use listen::{CertificatePair, ListenAddress};
 pub use logging::LoggingOptions;
 pub use problem::{CheckedFile, InvalidOptions, OptionProblem, Validated};

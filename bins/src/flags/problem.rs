@@ -278,6 +278,9 @@ pub enum OptionProblem {
     /// Not `key=value`.
     #[error("invalid label format: {0}")]
     Label(String),
+    /// Something that needs the Kubernetes API, on a runtime that can't ask it.
+    #[error("{0} needs --runtime=tokio, which the Kubernetes API is asked on")]
+    OnlyOnTokio(&'static str),
     /// A time that can't be below zero.
     #[error("{flag} must be >= 0, got {value}")]
     NegativeTime {

@@ -14,6 +14,13 @@ pub enum RuntimeName {
     Smol,
 }
 
+impl RuntimeName {
+    /// Whether requests to the Kubernetes API can be made.
+    pub(super) const fn asks_kubernetes(self) -> bool {
+        matches!(self, Self::Tokio)
+    }
+}
+
 impl Value for RuntimeName {
     fn set(&mut self, text: &str, _again: bool) -> Result<(), ValueError> {
         *self = match text {

@@ -8,14 +8,16 @@ use dialback_core::server::LinkConfig;
 use dialback_runtime::Runtime;
 use dialback_runtime::listen::{ExistingFile, SocketFile, bind_unix};
 use dialback_runtime::metrics::{CertificateMetrics, ServerMetrics};
-use dialback_runtime::server::{FrontendMode, Server, ServerConfig, Stopped};
+use dialback_runtime::server::{AgentAuthenticator, FrontendMode, Server, ServerConfig, Stopped};
 use dialback_runtime::tls::{KeyPairFiles, Reloadable, ServerTls, TlsPolicy, TlsProtocol};
 use thiserror::Error;
+use tokio::runtime::Handle;
 
 use super::health;
 use crate::daemon::listener::{ListenerError, bind};
 use crate::daemon::{DaemonSignals, StopSignal, Tasks, Work, service};
 use crate::flags::{CertificatePair, FrontendListener, ServerOptions};
+use crate::kubernetes::{ApiServer, CachingAuthenticator, ClientError, Program, TokenReviews};
 use crate::reload::{Reloads, Source};
 
 impl Work for ServerOptions {
@@ -37,6 +39,7 @@ async fn serve<R: Runtime>(
     options: ServerOptions,
     signals: DaemonSignals,
 ) -> Result<(), StartError> {
+    let api = kubernetes(&options).await?;
     let mut sources = Vec::new();
     let frontends =
         Frontends::bind(&runtime, &options, &mut sources).map_err(StartError::Frontend)?;
@@ -50,12 +53,12 @@ async fn serve<R: Runtime>(
         CertificateMetrics::new(metrics.registry()),
         options.certificate_reload_interval,
     );
-    let server = Server::new(
-        runtime.clone(),
-        config(&options),
-        options.strategies.clone(),
-        metrics,
-    );
+    let config = ServerConfig {
+        authenticator: authenticator(&options, api.as_ref(), &metrics),
+        ..config(&options)
+    };
+    let strategies = options.strategies.clone();
+    let server = Server::new(runtime.clone(), config, strategies, metrics);
     let mut tasks = Tasks::new(&runtime);
     health::serve(
         &mut tasks,
@@ -111,6 +114,29 @@ async fn stopped<R: Runtime>(
             "stopped, with streams cut that had not ended in time"
         ),
     }
+}
+
+/// The way to the Kubernetes API, if anything needs it.
+async fn kubernetes(options: &ServerOptions) -> Result<Option<ApiServer>, StartError> {
+    if options.authentication.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(
+        ApiServer::new(&options.kubernetes, Program::Server).await?,
+    ))
+}
+
+fn authenticator(
+    options: &ServerOptions,
+    api: Option<&ApiServer>,
+    metrics: &Arc<ServerMetrics>,
+) -> Option<Arc<dyn AgentAuthenticator>> {
+    let (api, wanted) = api.zip(options.authentication.as_ref())?;
+    let reviews = TokenReviews::new(api.clone(), wanted.clone(), Arc::clone(metrics));
+    Some(Arc::new(CachingAuthenticator::new(
+        reviews,
+        Handle::current(),
+    )))
 }
 
 fn config(options: &ServerOptions) -> ServerConfig {
@@ -255,6 +281,9 @@ fn tls(
 /// Why the server could not start.
 #[derive(Debug, Error)]
 pub enum StartError {
+    /// There is no way to the Kubernetes API.
+    #[error(transparent)]
+    Kubernetes(#[from] ClientError),
     /// The frontends' listener could not be set up.
     #[error("failed to run the frontend server: {0}")]
     Frontend(#[source] ListenerError),

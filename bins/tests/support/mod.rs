@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 pub(crate) mod address;
+pub(crate) mod api_server;
 pub(crate) mod daemon;
 pub(crate) mod pair;
 pub(crate) mod stream;

@@ -133,7 +133,7 @@ pub fn server_flags() -> FlagSet<CommandLine<ServerFlags>> {
         Flag::new(
             "cluster-ca-cert",
             "",
-            "CA (PEM file) that agents' certificates have to come from; without it any agent is accepted.",
+            "CA (PEM file) that agents' certificates have to come from; without it, and without --agent-namespace, any agent is accepted.",
             |c| &mut c.daemon.cluster_ca_cert,
         ),
         Flag::new("agent-port", "8091", "Port for agents.", |c| {
@@ -208,43 +208,43 @@ pub fn server_flags() -> FlagSet<CommandLine<ServerFlags>> {
         Flag::new(
             "agent-namespace",
             "",
-            "Not supported yet: namespace of the service account that agents' tokens are for.",
+            "Namespace of the service account whose tokens agents have to show; with the next two, instead of certificates.",
             |c| &mut c.daemon.agent_namespace,
         ),
         Flag::new(
             "agent-service-account",
             "",
-            "Not supported yet: name of the service account that agents' tokens are for.",
+            "Name of the service account whose tokens agents have to show.",
             |c| &mut c.daemon.agent_service_account,
         ),
         Flag::new(
             "authentication-audience",
             "",
-            "Not supported yet: audience that agents' tokens are for.",
+            "Audience that agents' tokens have to be made for.",
             |c| &mut c.daemon.authentication_audience,
         ),
         Flag::new(
             "kubeconfig",
             "",
-            "Accepted; how to reach the Kubernetes API, which nothing needs yet.",
+            "How to reach the Kubernetes API, for tokens and Leases; empty for that of the cluster that the server runs in.",
             |c| &mut c.daemon.kubeconfig,
         ),
         Flag::new(
             "kubeconfig-qps",
             "0",
-            "Accepted; requests a second to the Kubernetes API.",
+            "Requests a second to the Kubernetes API; 0 for 50, below 0 for any number.",
             |c| &mut c.daemon.kubeconfig_qps,
         ),
         Flag::new(
             "kubeconfig-burst",
             "0",
-            "Accepted; requests at once to the Kubernetes API.",
+            "Requests at once to the Kubernetes API, after a pause; 0 for twice --kubeconfig-qps.",
             |c| &mut c.daemon.kubeconfig_burst,
         ),
         Flag::new(
             "kube-api-content-type",
             "application/vnd.kubernetes.protobuf",
-            "Accepted; content type of requests to the Kubernetes API.",
+            "Accepted without effect: requests to the Kubernetes API are JSON.",
             |c| &mut c.daemon.kube_api_content_type,
         ),
         Flag::new(

@@ -6,11 +6,13 @@ use std::time::Duration;
 use dialback_core::server::Strategies;
 use dialback_runtime::tls::TlsPolicy;
 
-use crate::flags::{CertificatePair, ListenAddress, TunnelOptions};
+use crate::flags::{
+    CertificatePair, KubernetesOptions, ListenAddress, TokenAuthentication, TunnelOptions,
+};
 
 /// The options of `proxy-server`.
 ///
-/// Flags about Kubernetes are missing: nothing here talks to it yet. So are those without effect.
+/// Flags about Leases are missing, which nothing here publishes yet. So are those without effect.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// Who this server is to agents: `--server-id`. Printable ASCII, by default random.
@@ -45,6 +47,10 @@ pub struct ServerOptions {
     /// How often certificates, keys and CAs are read again: `--certificate-reload-interval`, default 10 s; `None` for
     /// on SIGHUP only.
     pub certificate_reload_interval: Option<Duration>,
+    /// Whose tokens let agents in; `None` for no tokens.
+    pub authentication: Option<TokenAuthentication>,
+    /// How to reach the Kubernetes API, which only that needs.
+    pub kubernetes: KubernetesOptions,
     /// How tunnels behave.
     pub tunnel: TunnelOptions,
 }

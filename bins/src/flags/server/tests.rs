@@ -4,7 +4,7 @@ use std::time::Duration;
 use dialback_core::server::Strategy;
 
 use super::{FrontendListener, FrontendMode, ServerOptions, server_flags};
-use crate::flags::{TunnelOptions, Validated};
+use crate::flags::{KubernetesOptions, TokenAuthentication, TunnelOptions, Validated};
 
 /// A file that exists wherever the tests run.
 const FILE: &str = "/dev/null";
@@ -41,7 +41,7 @@ fn validate(line: &[&str]) -> Result<Validated<ServerOptions>, Vec<String>> {
     let (line, _) = server_flags()
         .parse(line.iter().map(Into::into))
         .expect("the syntax is right");
-    line.daemon.validate().map_err(|invalid| {
+    line.daemon.validate(line.runtime).map_err(|invalid| {
         let text = |error: String| {
             let text = error.strip_prefix("failed to validate server options with ");
             text.expect("the prefix of the reference").to_owned()
@@ -277,35 +277,61 @@ fn contention_profiling_needs_profiling() {
 }
 
 #[test]
-fn token_authentication_is_checked_and_then_refused() {
-    let unsupported = "agent authentication by token (--agent-namespace, --agent-service-account, \
-                       --authentication-audience) is not supported by this version: authenticate agents by \
-                       certificate with --cluster-ca-cert";
+fn token_authentication_takes_all_its_flags_and_no_certificates() {
     refused(
         unix(&["--agent-namespace=n"]),
         &[
             "--cluster-ca-cert can not be used when agent authentication is enabled",
             "--agent-service-account cannot be empty when agent authentication is enabled",
             "--authentication-audience cannot be empty when agent authentication is enabled",
-            unsupported,
         ],
-    );
-    refused(
-        unix(&[
-            "--cluster-ca-cert=",
-            "--agent-namespace=n",
-            "--agent-service-account=s",
-            "--authentication-audience=a",
-        ]),
-        &[unsupported],
     );
     refused(
         unix(&["--cluster-ca-cert=", "--authentication-audience=a"]),
         &[
             "--agent-namespace cannot be empty when agent authentication is enabled",
             "--agent-service-account cannot be empty when agent authentication is enabled",
-            unsupported,
         ],
+    );
+    let options = taken(unix(&[
+        "--cluster-ca-cert=",
+        "--agent-namespace=n",
+        "--agent-service-account=s",
+        "--authentication-audience=a",
+    ]));
+    let wanted = TokenAuthentication {
+        namespace: "n".to_owned(),
+        service_account: "s".to_owned(),
+        audience: "a".to_owned(),
+    };
+    assert_eq!(options.authentication, Some(wanted));
+    assert_eq!(taken(unix(&[])).authentication, None);
+}
+
+#[test]
+fn a_rate_of_requests_has_a_burst() {
+    let kubernetes = |flags: &[&str]| {
+        let answer = unix(flags).expect("taken");
+        let KubernetesOptions { qps, burst, .. } = answer.options.kubernetes;
+        (qps.to_string(), burst, answer.warnings.len())
+    };
+    let (qps, _, quiet) = kubernetes(&[]);
+    assert_eq!(qps, "0");
+    assert_eq!(
+        kubernetes(&["--kubeconfig-qps=2.5"]),
+        ("2.5".to_owned(), 5, quiet + 1)
+    );
+    assert_eq!(
+        kubernetes(&["--kubeconfig-qps=0.1"]),
+        ("0.1".to_owned(), 1, quiet + 1)
+    );
+    assert_eq!(
+        kubernetes(&["--kubeconfig-qps=5", "--kubeconfig-burst=7"]),
+        ("5".to_owned(), 7, quiet)
+    );
+    assert_eq!(
+        kubernetes(&["--kubeconfig-qps=-1"]),
+        ("-1".to_owned(), 0, quiet)
     );
 }
 
@@ -418,6 +444,22 @@ fn lease_labels_count_only_with_leases_which_are_refused() {
             unsupported,
         ],
     );
+}
+
+#[cfg(feature = "smol")]
+#[test]
+fn the_kubernetes_api_is_only_asked_on_tokio() {
+    refused(
+        unix(&[
+            "--runtime=smol",
+            "--cluster-ca-cert=",
+            "--agent-namespace=n",
+            "--agent-service-account=s",
+            "--authentication-audience=a",
+        ]),
+        &["--agent-namespace needs --runtime=tokio, which the Kubernetes API is asked on"],
+    );
+    taken(unix(&["--runtime=smol"]));
 }
 
 #[test]

@@ -8,7 +8,9 @@ use super::ServerFlags;
 use super::options::{AgentListener, FrontendListener, FrontendMode, ServerOptions};
 use crate::flags::listen::path_from_flag;
 use crate::flags::problem::{Check, CheckedFile, InvalidOptions, OptionProblem, Validated};
-use crate::flags::{CertificatePair, GoDuration, ListenAddress};
+use crate::flags::{
+    CertificatePair, GoDuration, KubernetesOptions, ListenAddress, RuntimeName, TokenAuthentication,
+};
 
 /// The ports that the daemon may use; above are those that the system gives to outgoing connections.
 const PORTS: std::ops::RangeInclusive<i64> = 1024..=49151;
@@ -20,14 +22,17 @@ const KEEPALIVE_OF_ZERO: Duration = Duration::from_secs(2 * 60 * 60);
 const MIN_KEEPALIVE: Duration = Duration::from_secs(1);
 
 impl ServerFlags {
-    /// The options that the flags ask for.
+    /// The options that the flags ask for, for a daemon on `runtime`.
     ///
     /// The checks, their order and their texts are those of the reference, followed by ours for what only fails later
     /// there, or misbehaves. Other than the reference this goes on after the first problem.
     ///
     /// # Errors
     /// Everything that is wrong.
-    pub fn validate(&self) -> Result<Validated<ServerOptions>, InvalidOptions> {
+    pub fn validate(
+        &self,
+        runtime: RuntimeName,
+    ) -> Result<Validated<ServerOptions>, InvalidOptions> {
         let mut check = Check::default();
         check.certificate_files("server", &self.server_cert, &self.server_key);
         self.authority_exists(&mut check, "server", &self.server_ca_cert);
@@ -87,7 +92,22 @@ impl ServerFlags {
                 value: self.server_id.clone(),
             }
         });
-        self.check_support(&mut check);
+        check.refuse_if(self.enable_lease_controller, || {
+            OptionProblem::Unsupported {
+                flag: "--enable-lease-controller",
+                instead: "tell agents the number of servers with --server-count",
+            }
+        });
+        check.refuse_if(
+            self.wants_token_authentication() && !runtime.asks_kubernetes(),
+            || OptionProblem::OnlyOnTokio("--agent-namespace"),
+        );
+        let kubernetes = KubernetesOptions::from_flags(
+            &mut check,
+            &self.kubeconfig,
+            self.kubeconfig_qps,
+            self.kubeconfig_burst,
+        );
         self.warn(&mut check);
 
         let options = ServerOptions {
@@ -111,6 +131,8 @@ impl ServerFlags {
             profiling: self.enable_profiling,
             certificate_reload_interval: Some(reload_interval)
                 .filter(|interval| !interval.is_zero()),
+            authentication: self.token_authentication(),
+            kubernetes,
             tunnel,
         };
         check.finish("server", options)
@@ -191,6 +213,15 @@ impl ServerFlags {
             .any(|(_, value)| !value.is_empty())
     }
 
+    fn token_authentication(&self) -> Option<TokenAuthentication> {
+        self.wants_token_authentication()
+            .then(|| TokenAuthentication {
+                namespace: self.agent_namespace.clone(),
+                service_account: self.agent_service_account.clone(),
+                audience: self.authentication_audience.clone(),
+            })
+    }
+
     fn check_token_authentication(&self, check: &mut Check) {
         if !self.wants_token_authentication() {
             return;
@@ -217,22 +248,6 @@ impl ServerFlags {
         });
     }
 
-    /// What the reference does and this version doesn't: better refused than ignored.
-    fn check_support(&self, check: &mut Check) {
-        check.refuse_if(self.wants_token_authentication(), || {
-            OptionProblem::Unsupported {
-                flag: "agent authentication by token (--agent-namespace, --agent-service-account, --authentication-audience)",
-                instead: "authenticate agents by certificate with --cluster-ca-cert",
-            }
-        });
-        check.refuse_if(self.enable_lease_controller, || {
-            OptionProblem::Unsupported {
-                flag: "--enable-lease-controller",
-                instead: "tell agents the number of servers with --server-count",
-            }
-        });
-    }
-
     fn warn(&self, check: &mut Check) {
         check.warn_if(self.enable_profiling, || {
             "--enable-profiling has no effect: this version has no profiles".to_owned()
@@ -241,7 +256,7 @@ impl ServerFlags {
             self.cluster_ca_cert.is_empty() && !self.wants_token_authentication(),
             || {
                 "agents are not authenticated: anyone who reaches the agent port can serve as an agent; set \
-                 --cluster-ca-cert"
+                 --cluster-ca-cert, or --agent-namespace and the flags beside it"
                     .to_owned()
             },
         );

@@ -1,0 +1,22 @@
+//! What the daemons ask of a Kubernetes API server: whose tokens agents show.
+//!
+//! Everything here runs on tokio, whatever the connections run on, since kube does. Requests are JSON:
+//! `--kube-api-content-type` is accepted, and changes nothing that anyone could see but the encoding.
+//!
+//! The API server may be away at any time, the more so as it is behind this very proxy. Then new agents can't be
+//! authenticated and are told so, and Leases are renewed as soon as it is back.
+
+mod authenticator;
+mod client;
+mod config;
+mod limiter;
+mod review;
+mod token_file;
+
+pub(crate) use authenticator::CachingAuthenticator;
+pub(crate) use client::ApiServer;
+pub(crate) use config::{ClientError, Program};
+pub(crate) use review::TokenReviews;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! The daemons and a Kubernetes API server: agents that show tokens.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod support;
+
+use std::fs;
+
+use serde_json::json;
+use support::api_server::FakeApiServer;
+use support::daemon::{Daemon, eventually};
+use support::pair::{Front, Site};
+
+const AGENT: &str = "system:serviceaccount:kube-system:konnectivity-agent";
+const AUDIENCE: &str = "system:konnectivity-server";
+const CONNECTED: &str = "konnectivity_network_proxy_server_ready_backend_connections";
+
+/// Daemons beside an API server that both may ask.
+struct Cluster {
+    api: FakeApiServer,
+    site: Site,
+    kubeconfig: String,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let (api, site) = (FakeApiServer::start(), Site::new());
+        let file = site.file("kubeconfig");
+        let user = json!({"token": "of the daemon"});
+        fs::write(&file, api.kubeconfig(json!({}), user)).unwrap();
+        Self {
+            api,
+            site,
+            kubeconfig: format!("--kubeconfig={}", file.display()),
+        }
+    }
+
+    /// A server that lets agents in by their tokens.
+    fn start_server(&self) -> Daemon {
+        let flags = [
+            "--cluster-ca-cert=",
+            "--agent-namespace=kube-system",
+            "--agent-service-account=konnectivity-agent",
+            "--authentication-audience=system:konnectivity-server",
+            &self.kubeconfig,
+        ];
+        self.site.start_server(Front::ConnectUnix, &flags)
+    }
+
+    /// An agent without a certificate, that shows a token; its health listener is at `port`.
+    fn start_agent(&self, port: u16, token: &str) -> Daemon {
+        let file = self.site.file(&format!("token-{port}"));
+        // As a person would write it.
+        fs::write(&file, format!("{token}\n")).unwrap();
+        let token = format!("--service-account-token-path={}", file.display());
+        let flags = ["--agent-cert=", "--agent-key=", &token];
+        self.site.start_agent_at(port, &flags)
+    }
+}
+
+/// Waits until a daemon has logged something.
+fn until_logged(daemon: &Daemon, text: &str) {
+    eventually(|| {
+        let logged = daemon.logged();
+        if logged.contains(text) {
+            Ok(())
+        } else {
+            Err(format!("{text:?} is not in the log: {logged}"))
+        }
+    });
+}
+
+#[test]
+fn an_agent_with_a_good_token_is_let_in_and_others_hear_why_they_are_not() {
+    let cluster = Cluster::new();
+    let default = "system:serviceaccount:kube-system:default";
+    cluster.api.issue("good", AGENT, AUDIENCE);
+    cluster.api.issue("other", default, AUDIENCE);
+    let mut server = cluster.start_server();
+    let mut good = cluster.start_agent(8093, "good");
+    good.until("/readyz", 200);
+    let mut other = cluster.start_agent(8193, "other");
+    let mut unknown = cluster.start_agent(8293, "unknown");
+    let account = "Failed to validate authentication token, err:lookup failed: incoming request from \"default\" \
+                   service account. Expected \"konnectivity-agent\"";
+    let invalid =
+        "Failed to validate authentication token, err:lookup failed: invalid bearer token";
+    for (agent, text) in [(&mut other, account), (&mut unknown, invalid)] {
+        // klog quotes what an error says.
+        let quoted = text.replace('"', "\\\"");
+        until_logged(agent, &quoted);
+        until_logged(&server, &quoted);
+        agent.until("/readyz", 503);
+    }
+    server.reaches(CONNECTED, 1.0);
+    let refused = "dialback_agent_authentication_failures_total{cause=\"rejected\"}";
+    eventually(|| match server.value(refused)? {
+        count if count >= 2.0 => Ok(()),
+        count => Err(format!("{refused} is {count}")),
+    });
+    let asked = cluster.api.look(|api| api.requests[0].clone());
+    assert_eq!(asked.headers["authorization"], "Bearer of the daemon");
+    assert!(!server.logged().contains("Bearer good"));
+}
+
+#[test]
+fn while_the_api_server_is_away_agents_stay_and_new_ones_wait_for_it() {
+    let cluster = Cluster::new();
+    cluster.api.issue("good", AGENT, AUDIENCE);
+    cluster.api.issue("late", AGENT, AUDIENCE);
+    let mut server = cluster.start_server();
+    let mut good = cluster.start_agent(8093, "good");
+    good.until("/readyz", 200);
+    cluster.api.go_away();
+    let mut late = cluster.start_agent(8193, "late");
+    until_logged(&late, "err:Failed to authenticate request. err:");
+    late.until("/readyz", 503);
+    good.until("/readyz", 200);
+    server.reaches(CONNECTED, 1.0);
+    cluster.api.come_back();
+    late.until("/readyz", 200);
+    server.reaches(CONNECTED, 2.0);
+}
