@@ -1,4 +1,4 @@
-//! The daemons and a Kubernetes API server: agents that show tokens.
+//! The daemons and a Kubernetes API server: agents that show tokens, Leases of servers.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;
@@ -119,4 +119,26 @@ fn while_the_api_server_is_away_agents_stay_and_new_ones_wait_for_it() {
     cluster.api.come_back();
     late.until("/readyz", 200);
     server.reaches(CONNECTED, 2.0);
+}
+
+#[test]
+fn a_server_publishes_its_lease_and_takes_it_back() {
+    let cluster = Cluster::new();
+    let site = &cluster.site;
+    let lease = [
+        "--enable-lease-controller",
+        "--server-id=one",
+        &cluster.kubeconfig,
+    ];
+    let mut server = site.start_server(Front::ConnectUnix, &lease);
+    let published = cluster.api.until("the server's Lease", |state| {
+        let lease = state.lease("kube-system", "konnectivity-proxy-server-one");
+        lease.cloned()
+    });
+    assert_eq!(published["spec"]["holderIdentity"], "one");
+    assert_eq!(published["spec"]["leaseDurationSeconds"], 30);
+    server.terminate();
+    assert!(server.until_ended().success());
+    server.assert_no_errors();
+    assert_eq!(cluster.api.look(|state| state.leases().len()), 0);
 }

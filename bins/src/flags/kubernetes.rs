@@ -1,9 +1,12 @@
 //! What daemons are told about Kubernetes.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::listen::path_from_flag;
-use super::problem::Check;
+use super::problem::{Check, OptionProblem};
+use super::value::{label_key_faults, label_value_faults, subdomain_faults};
+use crate::kubernetes::lease_name;
 
 /// How to reach the Kubernetes API, where anything needs it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +30,15 @@ pub struct TokenAuthentication {
     pub audience: String,
 }
 
+/// How a server tells that it is there: `--enable-lease-controller`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeasePublishing {
+    /// Where its Lease is: `--lease-namespace`, default `kube-system`.
+    pub namespace: String,
+    /// What all servers' Leases are labelled with: `--lease-label`, default `k8s-app=konnectivity-server`.
+    pub labels: BTreeMap<String, String>,
+}
+
 impl KubernetesOptions {
     /// From `--kubeconfig`, `--kubeconfig-qps` and `--kubeconfig-burst`.
     pub(super) fn from_flags(check: &mut Check, kubeconfig: &str, qps: f32, burst: i64) -> Self {
@@ -48,4 +60,55 @@ impl KubernetesOptions {
             burst: if derive { twice.max(1) } else { burst },
         }
     }
+}
+
+impl LeasePublishing {
+    /// From `--lease-namespace` and `--lease-label`, for the Lease of this server.
+    pub(super) fn from_flags(
+        check: &mut Check,
+        namespace: &str,
+        labels: &str,
+        server_id: &str,
+    ) -> Self {
+        check.refuse_if(namespace.is_empty(), || OptionProblem::NoLeaseNamespace);
+        for fault in subdomain_faults(&lease_name(server_id)) {
+            check.refuse(OptionProblem::LeaseName {
+                server_id: server_id.to_owned(),
+                fault,
+            });
+        }
+        Self {
+            namespace: namespace.to_owned(),
+            labels: parse_labels(check, labels),
+        }
+    }
+}
+
+/// Reads `key=value[,key=value]`, blanks around either allowed (Konnectivity, `pkg/util/labels.go`), and what the API
+/// server would refuse.
+fn parse_labels(check: &mut Check, text: &str) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    if text.is_empty() {
+        check.refuse(OptionProblem::NoLabel);
+        return labels;
+    }
+    for label in text.split(',') {
+        let pair = label.split_once('=').filter(|(_, v)| !v.contains('='));
+        let Some((key, value)) = pair else {
+            check.refuse(OptionProblem::Label(label.to_owned()));
+            continue;
+        };
+        let (key, value) = (key.trim(), value.trim());
+        for fault in label_key_faults(key)
+            .into_iter()
+            .chain(label_value_faults(value))
+        {
+            check.refuse(OptionProblem::LabelFault {
+                label: label.to_owned(),
+                fault,
+            });
+        }
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    labels
 }

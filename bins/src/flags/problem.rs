@@ -278,6 +278,28 @@ pub enum OptionProblem {
     /// Not `key=value`.
     #[error("invalid label format: {0}")]
     Label(String),
+    /// A label that Kubernetes has no such thing as.
+    #[error("lease label {}: {fault}", quote(label))]
+    LabelFault {
+        /// The label, `key=value`.
+        label: String,
+        /// What is wrong with either, in Kubernetes' words.
+        fault: String,
+    },
+    /// A Lease without a namespace.
+    #[error("--lease-namespace cannot be empty when the lease controller is enabled")]
+    NoLeaseNamespace,
+    /// An ID that can't be part of a Lease's name.
+    #[error(
+        "--server-id {} can't be part of a Lease's name: {fault}",
+        quote(server_id)
+    )]
+    LeaseName {
+        /// The ID.
+        server_id: String,
+        /// What is wrong with it, in Kubernetes' words.
+        fault: String,
+    },
     /// Something that needs the Kubernetes API, on a runtime that can't ask it.
     #[error("{0} needs --runtime=tokio, which the Kubernetes API is asked on")]
     OnlyOnTokio(&'static str),

@@ -28,6 +28,7 @@ const DEFAULT_RATE: (f64, f64) = (50.0, 100.0);
 #[derive(Clone)]
 pub(crate) struct ApiServer {
     client: Client,
+    rate: (f64, f64),
     limiter: Arc<Limiter>,
 }
 
@@ -56,8 +57,15 @@ impl ApiServer {
     fn with_rate(client: Client, (per_second, burst): (f64, f64)) -> Self {
         Self {
             client,
+            rate: (per_second, burst),
             limiter: Arc::new(Limiter::new(per_second, burst)),
         }
+    }
+
+    /// The same one, with the whole rate of requests for another purpose: Leases must not expire while a storm of
+    /// agents has its tokens looked at. client-go has a rate for each group of the API too, unless one is set.
+    pub(crate) fn apart(&self) -> Self {
+        Self::with_rate(self.client.clone(), self.rate)
     }
 
     pub(super) fn client(&self) -> Client {
@@ -123,6 +131,24 @@ pub(crate) enum RequestError {
     /// It did not answer.
     #[error("no answer from the Kubernetes API within {0:?}")]
     NoAnswer(Duration),
+}
+
+impl RequestError {
+    /// The answer's HTTP status, if there was an answer.
+    pub(super) fn code(&self) -> Option<u16> {
+        match self {
+            Self::Refused(status) => Some(status.code),
+            Self::Failed(_) | Self::NoAnswer(_) => None,
+        }
+    }
+
+    /// Kubernetes' reason, if there was an answer.
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            Self::Refused(status) => &status.reason,
+            Self::Failed(_) | Self::NoAnswer(_) => "",
+        }
+    }
 }
 
 impl From<kube::Error> for RequestError {

@@ -1,4 +1,4 @@
-//! What the daemons ask of a Kubernetes API server: whose tokens agents show.
+//! What the daemons ask of a Kubernetes API server: whose tokens agents show, and which servers there are.
 //!
 //! Everything here runs on tokio, whatever the connections run on, since kube does. Requests are JSON:
 //! `--kube-api-content-type` is accepted, and changes nothing that anyone could see but the encoding.
@@ -8,14 +8,19 @@
 
 mod authenticator;
 mod client;
+mod collect;
 mod config;
+mod lease;
 mod limiter;
+mod publish;
 mod review;
 mod token_file;
 
 pub(crate) use authenticator::CachingAuthenticator;
 pub(crate) use client::ApiServer;
 pub(crate) use config::{ClientError, Program};
+pub(crate) use lease::lease_name;
+pub(crate) use publish::LeaseController;
 pub(crate) use review::TokenReviews;
 
 #[cfg(test)]

@@ -4,13 +4,14 @@
 #[path = "../../tests/support/api_server.rs"]
 mod api_server;
 mod configuration;
+mod leases;
 #[path = "../../tests/scratch/mod.rs"]
 pub(super) mod scratch;
 mod tokens;
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::api_server::FakeApiServer;
 use self::scratch::Scratch;
@@ -33,4 +34,18 @@ async fn client(kubeconfig: &str) -> Result<ApiServer, ClientError> {
 async fn anonymous(server: &FakeApiServer) -> ApiServer {
     let kubeconfig = server.kubeconfig(json!({}), json!({}));
     client(&kubeconfig).await.unwrap()
+}
+
+/// The labels of servers' Leases.
+fn labels() -> Value {
+    json!({"k8s-app": "konnectivity-server"})
+}
+
+/// What a Lease says that was renewed now.
+fn renewed_now(seconds: i32) -> Value {
+    renewed_at(&k8s_openapi::jiff::Timestamp::now().to_string(), seconds)
+}
+
+fn renewed_at(time: &str, seconds: i32) -> Value {
+    json!({"holderIdentity": "x", "renewTime": time, "leaseDurationSeconds": seconds})
 }

@@ -17,7 +17,9 @@ use super::health;
 use crate::daemon::listener::{ListenerError, bind};
 use crate::daemon::{DaemonSignals, StopSignal, Tasks, Work, service};
 use crate::flags::{CertificatePair, FrontendListener, ServerOptions};
-use crate::kubernetes::{ApiServer, CachingAuthenticator, ClientError, Program, TokenReviews};
+use crate::kubernetes::{
+    ApiServer, CachingAuthenticator, ClientError, LeaseController, Program, TokenReviews,
+};
 use crate::reload::{Reloads, Source};
 
 impl Work for ServerOptions {
@@ -58,7 +60,7 @@ async fn serve<R: Runtime>(
         ..config(&options)
     };
     let strategies = options.strategies.clone();
-    let server = Server::new(runtime.clone(), config, strategies, metrics);
+    let server = Server::new(runtime.clone(), config, strategies, Arc::clone(&metrics));
     let mut tasks = Tasks::new(&runtime);
     health::serve(
         &mut tasks,
@@ -73,6 +75,9 @@ async fn serve<R: Runtime>(
         tasks.spawn(async move { server.serve_agents(agents.listener, agents.tls).await });
     }
     let socket_file = frontends.serve(&mut tasks, &server, frontend_mode(&options));
+    let leases = api.zip(options.leases.as_ref()).map(|(api, leases)| {
+        LeaseController::start(api.apart(), leases, &options.server_id, metrics)
+    });
     tracing::info!(
         server_id = options.server_id, agents = %options.agents.address, health = %options.health,
         admin = %options.admin, "serving"
@@ -83,6 +88,7 @@ async fn serve<R: Runtime>(
         &server,
         signals.stop,
         socket_file,
+        leases,
         options.graceful_shutdown_timeout,
     );
     tokio::select! {
@@ -97,6 +103,7 @@ async fn stopped<R: Runtime>(
     server: &Arc<Server<R>>,
     mut stop: StopSignal,
     socket_file: Option<SocketFile>,
+    leases: Option<LeaseController>,
     limit: Duration,
 ) {
     stop.requested().await;
@@ -107,7 +114,14 @@ async fn stopped<R: Runtime>(
     service::stopping(format_args!("stopping within {limit:?}"));
     // New frontends must not find the socket any more; those that are connected are not concerned.
     drop(socket_file);
-    match server.stop(limit).await {
+    let leases = async {
+        if let Some(leases) = leases {
+            leases.stop().await;
+        }
+    };
+    // Agents need not look for this server any more, from now on.
+    let (stopped, ()) = tokio::join!(server.stop(limit), leases);
+    match stopped {
         Stopped::Idle => tracing::info!("stopped"),
         Stopped::Cut => tracing::warn!(
             ?limit,
@@ -118,7 +132,7 @@ async fn stopped<R: Runtime>(
 
 /// The way to the Kubernetes API, if anything needs it.
 async fn kubernetes(options: &ServerOptions) -> Result<Option<ApiServer>, StartError> {
-    if options.authentication.is_none() {
+    if options.authentication.is_none() && options.leases.is_none() {
         return Ok(None);
     }
     Ok(Some(

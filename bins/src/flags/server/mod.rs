@@ -274,19 +274,19 @@ pub fn server_flags() -> FlagSet<CommandLine<ServerFlags>> {
         Flag::new(
             "enable-lease-controller",
             "false",
-            "Not supported yet: publish a Lease so that agents can count servers.",
+            "Publish a Lease, so that agents can count servers, and delete those of servers that are gone.",
             |c| &mut c.daemon.enable_lease_controller,
         ),
         Flag::new(
             "lease-namespace",
             "kube-system",
-            "Accepted; namespace of the Leases.",
+            "Namespace of the Leases.",
             |c| &mut c.daemon.lease_namespace,
         ),
         Flag::new(
             "lease-label",
             "k8s-app=konnectivity-server",
-            "Accepted; labels of the Leases.",
+            "Labels of the Leases, as in a=b,c=d.",
             |c| &mut c.daemon.lease_label,
         ),
         Flag::new(

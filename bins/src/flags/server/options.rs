@@ -7,12 +7,13 @@ use dialback_core::server::Strategies;
 use dialback_runtime::tls::TlsPolicy;
 
 use crate::flags::{
-    CertificatePair, KubernetesOptions, ListenAddress, TokenAuthentication, TunnelOptions,
+    CertificatePair, KubernetesOptions, LeasePublishing, ListenAddress, TokenAuthentication,
+    TunnelOptions,
 };
 
 /// The options of `proxy-server`.
 ///
-/// Flags about Leases are missing, which nothing here publishes yet. So are those without effect.
+/// Flags without effect are missing.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// Who this server is to agents: `--server-id`. Printable ASCII, by default random.
@@ -49,7 +50,9 @@ pub struct ServerOptions {
     pub certificate_reload_interval: Option<Duration>,
     /// Whose tokens let agents in; `None` for no tokens.
     pub authentication: Option<TokenAuthentication>,
-    /// How to reach the Kubernetes API, which only that needs.
+    /// How this server tells that it is there; `None` for not at all.
+    pub leases: Option<LeasePublishing>,
+    /// How to reach the Kubernetes API, which only the former two need.
     pub kubernetes: KubernetesOptions,
     /// How tunnels behave.
     pub tunnel: TunnelOptions,

@@ -427,23 +427,57 @@ fn cipher_suites_go_by_gos_names_and_cbc_is_left_out() {
 }
 
 #[test]
-fn lease_labels_count_only_with_leases_which_are_refused() {
-    taken(unix(&["--lease-label="]));
-    let unsupported = "--enable-lease-controller is not supported by this version: tell agents the number of servers \
-                       with --server-count";
-    refused(unix(&["--enable-lease-controller"]), &[unsupported]);
+fn lease_labels_count_only_with_leases() {
+    assert_eq!(taken(unix(&["--lease-label="])).leases, None);
+    let on = |flag: &str| unix(&["--enable-lease-controller", "--server-id=one", flag]);
+    refused(on("--lease-label="), &["empty string provided"]);
     refused(
-        unix(&["--enable-lease-controller", "--lease-label="]),
-        &["empty string provided", unsupported],
+        on("--lease-label=a= b ,c,d=e=f"),
+        &["invalid label format: c", "invalid label format: d=e=f"],
     );
-    refused(
-        unix(&["--enable-lease-controller", "--lease-label=a= b ,c,d=e=f"]),
-        &[
-            "invalid label format: c",
-            "invalid label format: d=e=f",
-            unsupported,
-        ],
+    let labels = |flag| taken(on(flag)).leases.expect("asked for").labels;
+    let pairs = |pairs: &[(&str, &str)]| {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        pairs.iter().map(owned).collect()
+    };
+    assert_eq!(
+        labels("--lease-label= a/b = c ,d="),
+        pairs(&[("a/b", "c"), ("d", "")])
     );
+    assert_eq!(
+        labels("--enable-lease-controller"),
+        pairs(&[("k8s-app", "konnectivity-server")])
+    );
+}
+
+#[test]
+fn a_lease_that_could_never_be_made_is_refused() {
+    let problems = |flags: &[&str]| {
+        let mut all = vec!["--enable-lease-controller", "--server-id=one"];
+        all.extend(flags);
+        unix(&all).expect_err("refused")
+    };
+    for (flag, text) in [
+        (
+            "--server-id=Not_A_Name",
+            "--server-id \"Not_A_Name\" can't be part of a Lease's name: a lowercase RFC 1123",
+        ),
+        ("--lease-namespace=", "--lease-namespace cannot be empty"),
+        (
+            "--lease-label=-a=b",
+            "lease label \"-a=b\": name part must consist of",
+        ),
+        (
+            "--lease-label=a=b c",
+            "lease label \"a=b c\": a valid label must be",
+        ),
+    ] {
+        let problems = problems(&[flag]);
+        let [problem] = &problems[..] else {
+            panic!("{flag}: {problems:?}");
+        };
+        assert!(problem.starts_with(text), "{problem}");
+    }
 }
 
 #[cfg(feature = "smol")]
@@ -456,8 +490,12 @@ fn the_kubernetes_api_is_only_asked_on_tokio() {
             "--agent-namespace=n",
             "--agent-service-account=s",
             "--authentication-audience=a",
+            "--enable-lease-controller",
         ]),
-        &["--agent-namespace needs --runtime=tokio, which the Kubernetes API is asked on"],
+        &[
+            "--agent-namespace needs --runtime=tokio, which the Kubernetes API is asked on",
+            "--enable-lease-controller needs --runtime=tokio, which the Kubernetes API is asked on",
+        ],
     );
     taken(unix(&["--runtime=smol"]));
 }

@@ -9,7 +9,8 @@ use super::options::{AgentListener, FrontendListener, FrontendMode, ServerOption
 use crate::flags::listen::path_from_flag;
 use crate::flags::problem::{Check, CheckedFile, InvalidOptions, OptionProblem, Validated};
 use crate::flags::{
-    CertificatePair, GoDuration, KubernetesOptions, ListenAddress, RuntimeName, TokenAuthentication,
+    CertificatePair, GoDuration, KubernetesOptions, LeasePublishing, ListenAddress, RuntimeName,
+    TokenAuthentication,
 };
 
 /// The ports that the daemon may use; above are those that the system gives to outgoing connections.
@@ -56,9 +57,10 @@ impl ServerFlags {
         for warning in tls_warnings {
             check.warn(warning.to_string());
         }
-        if self.enable_lease_controller {
-            check_labels(&mut check, &self.lease_label);
-        }
+        let leases = self.enable_lease_controller.then(|| {
+            let (namespace, id) = (&self.lease_namespace, &self.server_id);
+            LeasePublishing::from_flags(&mut check, namespace, &self.lease_label, id)
+        });
         let graceful_shutdown_timeout = non_negative(
             &mut check,
             "graceful-shutdown-timeout",
@@ -92,16 +94,15 @@ impl ServerFlags {
                 value: self.server_id.clone(),
             }
         });
-        check.refuse_if(self.enable_lease_controller, || {
-            OptionProblem::Unsupported {
-                flag: "--enable-lease-controller",
-                instead: "tell agents the number of servers with --server-count",
-            }
-        });
-        check.refuse_if(
-            self.wants_token_authentication() && !runtime.asks_kubernetes(),
-            || OptionProblem::OnlyOnTokio("--agent-namespace"),
-        );
+        let uses = [
+            ("--agent-namespace", self.wants_token_authentication()),
+            ("--enable-lease-controller", self.enable_lease_controller),
+        ];
+        for (flag, used) in uses {
+            check.refuse_if(used && !runtime.asks_kubernetes(), || {
+                OptionProblem::OnlyOnTokio(flag)
+            });
+        }
         let kubernetes = KubernetesOptions::from_flags(
             &mut check,
             &self.kubeconfig,
@@ -132,6 +133,7 @@ impl ServerFlags {
             certificate_reload_interval: Some(reload_interval)
                 .filter(|interval| !interval.is_zero()),
             authentication: self.token_authentication(),
+            leases,
             kubernetes,
             tunnel,
         };
@@ -314,18 +316,5 @@ fn keepalive(check: &mut Check, flag: &'static str, value: GoDuration) -> Durati
         KEEPALIVE_OF_ZERO
     } else {
         time.max(MIN_KEEPALIVE)
-    }
-}
-
-/// Checks `key=value[,key=value]`, blanks around either allowed.
-fn check_labels(check: &mut Check, labels: &str) {
-    if labels.is_empty() {
-        check.refuse(OptionProblem::NoLabel);
-        return;
-    }
-    for label in labels.split(',') {
-        check.refuse_if(label.matches('=').count() != 1, || {
-            OptionProblem::Label(label.to_owned())
-        });
     }
 }

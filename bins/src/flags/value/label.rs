@@ -6,7 +6,7 @@ const SUBDOMAIN_PATTERN: &str = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z
 const SUBDOMAIN_LIMIT: usize = 253;
 
 /// What is wrong with `key` as a label key, a name with an optional DNS subdomain and `/` before it.
-pub(super) fn label_key_faults(key: &str) -> Vec<String> {
+pub(in crate::flags) fn label_key_faults(key: &str) -> Vec<String> {
     let name_rule = format!(
         "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric \
          character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{NAME_PATTERN}')"
@@ -42,7 +42,7 @@ pub(super) fn label_key_faults(key: &str) -> Vec<String> {
 }
 
 /// What is wrong with `value` as a label value, which is empty or a name.
-pub(super) fn label_value_faults(value: &str) -> Vec<String> {
+pub(in crate::flags) fn label_value_faults(value: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if value.len() > NAME_LIMIT {
         faults.push(too_long(NAME_LIMIT));
@@ -57,7 +57,8 @@ pub(super) fn label_value_faults(value: &str) -> Vec<String> {
     faults
 }
 
-fn subdomain_faults(text: &str) -> Vec<String> {
+/// What is wrong with `text` as the name of an object.
+pub(in crate::flags) fn subdomain_faults(text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if text.len() > SUBDOMAIN_LIMIT {
         faults.push(too_long(SUBDOMAIN_LIMIT));

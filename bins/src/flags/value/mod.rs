@@ -14,6 +14,7 @@ use thiserror::Error;
 
 pub use duration::{DurationError, GoDuration};
 pub use klog::{Severity, TraceLocation, TraceLocationError, VModule, VModuleError};
+pub(super) use label::{label_key_faults, label_value_faults, subdomain_faults};
 pub use list::{ListError, QuoteFault};
 pub use number::NumberError;
 pub use selector::{InvalidPart, LabelSelector, SelectorError};
