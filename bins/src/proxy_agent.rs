@@ -18,7 +18,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         about: "Connects to proxy servers and dials, from where it runs, what their frontends ask for.",
         flags: agent_flags(),
     };
-    match daemon.options(arguments, |flags: &AgentFlags, _| flags.validate()) {
+    match daemon.options(arguments, AgentFlags::validate) {
         Ok((options, runtime)) => run_until_stopped(options, runtime, SecondSignal::Succeeds),
         Err(code) => code,
     }

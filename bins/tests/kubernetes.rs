@@ -1,11 +1,11 @@
-//! The daemons and a Kubernetes API server: agents that show tokens, Leases of servers.
+//! The daemons and a Kubernetes API server: agents that show tokens, servers counted by their Leases.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::api_server::FakeApiServer;
 use support::daemon::{Daemon, eventually};
 use support::pair::{Front, Site};
@@ -13,6 +13,7 @@ use support::pair::{Front, Site};
 const AGENT: &str = "system:serviceaccount:kube-system:konnectivity-agent";
 const AUDIENCE: &str = "system:konnectivity-server";
 const CONNECTED: &str = "konnectivity_network_proxy_server_ready_backend_connections";
+const KNOWN: &str = "konnectivity_network_proxy_agent_known_server_count";
 
 /// Daemons beside an API server that both may ask.
 struct Cluster {
@@ -122,7 +123,7 @@ fn while_the_api_server_is_away_agents_stay_and_new_ones_wait_for_it() {
 }
 
 #[test]
-fn a_server_publishes_its_lease_and_takes_it_back() {
+fn a_server_publishes_its_lease_and_agents_count_leases() {
     let cluster = Cluster::new();
     let site = &cluster.site;
     let lease = [
@@ -137,6 +138,23 @@ fn a_server_publishes_its_lease_and_takes_it_back() {
     });
     assert_eq!(published["spec"]["holderIdentity"], "one");
     assert_eq!(published["spec"]["leaseDurationSeconds"], 30);
+    let mut agent = site.start_agent(&["--count-server-leases", &cluster.kubeconfig]);
+    agent.until("/readyz", 200);
+    agent.reaches(KNOWN, 1.0);
+    // Another server, which writes its Lease as the reference does.
+    let name = "konnectivity-proxy-server-two";
+    let labels: Value = published["metadata"]["labels"].clone();
+    let spec = json!({"holderIdentity": "two", "leaseDurationSeconds": 30, "renewTime": "2100-01-01T00:00:00.000000Z"});
+    cluster.api.put_lease("kube-system", name, labels, spec);
+    agent.reaches(KNOWN, 2.0);
+    cluster.api.delete_lease("kube-system", name);
+    agent.reaches(KNOWN, 1.0);
+    // The last number stands while nobody can be asked.
+    cluster.api.go_away();
+    until_logged(&agent, "servers' Leases can't be counted");
+    agent.reaches(KNOWN, 1.0);
+    cluster.api.come_back();
+    until_logged(&agent, "servers' Leases can be counted again");
     server.terminate();
     assert!(server.until_ended().success());
     server.assert_no_errors();

@@ -1,11 +1,13 @@
-//! What daemons are told about Kubernetes.
+//! What both daemons are told about Kubernetes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use dialback_core::agent::fleet::ServerCountSource;
+
 use super::listen::path_from_flag;
 use super::problem::{Check, OptionProblem};
-use super::value::{label_key_faults, label_value_faults, subdomain_faults};
+use super::value::{LabelSelector, label_key_faults, label_value_faults, subdomain_faults};
 use crate::kubernetes::lease_name;
 
 /// How to reach the Kubernetes API, where anything needs it.
@@ -37,6 +39,17 @@ pub struct LeasePublishing {
     pub namespace: String,
     /// What all servers' Leases are labelled with: `--lease-label`, default `k8s-app=konnectivity-server`.
     pub labels: BTreeMap<String, String>,
+}
+
+/// How an agent counts servers: `--count-server-leases`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseCounting {
+    /// Where the Leases are: `--lease-namespace`, default `kube-system`; empty for every namespace.
+    pub namespace: String,
+    /// Which Leases are servers': `--lease-label-selector`.
+    pub selector: LabelSelector,
+    /// What counts beside them: `--server-count-source`.
+    pub source: ServerCountSource,
 }
 
 impl KubernetesOptions {
@@ -111,4 +124,18 @@ fn parse_labels(check: &mut Check, text: &str) -> BTreeMap<String, String> {
         labels.insert(key.to_owned(), value.to_owned());
     }
     labels
+}
+
+impl LeaseCounting {
+    /// From `--lease-namespace`, `--lease-label-selector` and `--server-count-source`, which has been checked.
+    pub(super) fn from_flags(namespace: &str, selector: &LabelSelector, source: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            selector: selector.clone(),
+            source: match source {
+                "max" => ServerCountSource::Max,
+                _ => ServerCountSource::Leases,
+            },
+        }
+    }
 }

@@ -33,7 +33,7 @@ mod value;
 pub use agent::{AgentFlags, AgentOptions, agent_flags};
 pub use command_line::CommandLine;
 pub use error::FlagError;
-pub use kubernetes::{KubernetesOptions, LeasePublishing, TokenAuthentication};
+pub use kubernetes::{KubernetesOptions, LeaseCounting, LeasePublishing, TokenAuthentication};
 pub use listen::{CertificatePair, ListenAddress};
 pub use logging::LoggingOptions;
 pub use problem::{CheckedFile, InvalidOptions, OptionProblem, Validated};

@@ -354,14 +354,6 @@ pub enum OptionProblem {
     /// A name that TLS can't negotiate.
     #[error("--alpn-proto {} must be 1 to 255 bytes long", quote(.0))]
     AlpnProtocol(String),
-    /// Something that only a later version does.
-    #[error("{flag} is not supported by this version: {instead}")]
-    Unsupported {
-        /// The flag or flags.
-        flag: &'static str,
-        /// What to do.
-        instead: &'static str,
-    },
 }
 
 fn missing(path: &Path) -> String {

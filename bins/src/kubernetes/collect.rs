@@ -101,7 +101,7 @@ impl Collector {
 }
 
 /// HTTP status and reason of an answer; `None` when there was none, which the reference does not count either.
-fn outcome<T>(answer: &Result<T, RequestError>) -> Option<(u16, &str)> {
+pub(super) fn outcome<T>(answer: &Result<T, RequestError>) -> Option<(u16, &str)> {
     match answer {
         Ok(_) => Some((200, "")),
         Err(error) => Some((error.code()?, error.reason())),

@@ -4,12 +4,13 @@
 //! `--kube-api-content-type` is accepted, and changes nothing that anyone could see but the encoding.
 //!
 //! The API server may be away at any time, the more so as it is behind this very proxy. Then new agents can't be
-//! authenticated and are told so, and Leases are renewed as soon as it is back.
+//! authenticated and are told so, Leases are renewed as soon as it is back, and the last good number of servers stands.
 
 mod authenticator;
 mod client;
 mod collect;
 mod config;
+mod count;
 mod lease;
 mod limiter;
 mod publish;
@@ -19,6 +20,7 @@ mod token_file;
 pub(crate) use authenticator::CachingAuthenticator;
 pub(crate) use client::ApiServer;
 pub(crate) use config::{ClientError, Program};
+pub(crate) use count::LeaseCounter;
 pub(crate) use lease::lease_name;
 pub(crate) use publish::LeaseController;
 pub(crate) use review::TokenReviews;

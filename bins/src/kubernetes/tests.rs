@@ -4,6 +4,7 @@
 #[path = "../../tests/support/api_server.rs"]
 mod api_server;
 mod configuration;
+mod counting;
 mod leases;
 #[path = "../../tests/scratch/mod.rs"]
 pub(super) mod scratch;

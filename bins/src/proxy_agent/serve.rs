@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dialback_core::agent::fleet::FleetConfigError;
+use dialback_core::agent::fleet::{FleetConfigError, ServerCountSource};
 use dialback_core::agent::{FleetConfig, LinkConfig};
 use dialback_runtime::agent::{Agent, AgentConfig, AgentConfigError};
 use dialback_runtime::dial::{InvalidProxy, ProxyEnvironment};
@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::daemon::listener::{ListenerError, bind};
 use crate::daemon::{DaemonSignals, Tasks, Work, service};
 use crate::flags::AgentOptions;
+use crate::kubernetes::{ApiServer, ClientError, LeaseCounter, Program};
 use crate::reload::{Reloads, Source};
 
 /// How long dialling an endpoint may take (Konnectivity agent, `pkg/agent/client.go`); it has no flag there.
@@ -54,6 +55,7 @@ async fn serve<R: Runtime>(
         CertificateMetrics::new(metrics.registry()),
         options.certificate_reload_interval,
     );
+    let leases = lease_counter(&options, &metrics).await?;
     let agent = Agent::new(runtime.clone(), config, metrics)?;
     let health = bind(&runtime, &options.health).map_err(StartError::Health)?;
     let admin = bind(&runtime, &options.admin).map_err(StartError::Admin)?;
@@ -81,9 +83,16 @@ async fn serve<R: Runtime>(
         agent.stop();
         std::future::pending::<()>().await;
     };
+    let counting = async {
+        match leases {
+            Some(leases) => leases.run(|count| agent.leases_counted(count)).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         () = draining => Ok(()),
         never = reloads.run(runtime.clone(), signals.reload) => match never {},
+        never = counting => match never {},
         ended = agent.run() => Ok(ended?),
     }
 }
@@ -99,6 +108,17 @@ async fn drained<R: Runtime>(runtime: &R, agent: &Agent<R>, limit: Option<Durati
         let streams = agent.stream_count();
         tracing::warn!(?limit, streams, "drain timeout has passed, streams are cut");
     }
+}
+
+async fn lease_counter(
+    options: &AgentOptions,
+    metrics: &Arc<AgentMetrics>,
+) -> Result<Option<LeaseCounter>, StartError> {
+    let Some(leases) = &options.leases else {
+        return Ok(None);
+    };
+    let api = ApiServer::new(&options.kubernetes, Program::Agent).await?;
+    Ok(Some(LeaseCounter::new(api, leases, Arc::clone(metrics))))
 }
 
 /// TLS towards the servers, and what keeps it up to date.
@@ -130,6 +150,10 @@ fn config(
             sync_interval: options.sync_interval,
             sync_interval_cap: options.sync_interval_cap,
             sync_forever: options.sync_forever,
+            server_count_source: options
+                .leases
+                .as_ref()
+                .map_or_else(ServerCountSource::default, |leases| leases.source),
             ..FleetConfig::default()
         },
         link: LinkConfig {
@@ -146,6 +170,9 @@ fn config(
 /// Why the agent could not start.
 #[derive(Debug, Error)]
 pub enum StartError {
+    /// There is no way to the Kubernetes API.
+    #[error("failed to run proxy connection with {0}")]
+    Kubernetes(#[from] ClientError),
     /// Certificates, keys or CAs.
     #[error("failed to run proxy connection with {0}")]
     Tls(#[from] TlsError),

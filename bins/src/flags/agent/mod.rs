@@ -195,19 +195,19 @@ pub fn agent_flags() -> FlagSet<CommandLine<AgentFlags>> {
         Flag::new(
             "count-server-leases",
             "false",
-            "Not supported yet: count servers by their Leases.",
+            "Count servers by their Leases.",
             |c| &mut c.daemon.count_server_leases,
         ),
         Flag::new(
             "lease-namespace",
             "kube-system",
-            "Accepted; namespace of the servers' Leases.",
+            "Namespace of the servers' Leases; empty for all.",
             |c| &mut c.daemon.lease_namespace,
         ),
         Flag::new(
             "lease-label-selector",
             LEASES,
-            "Accepted; which Leases are servers'.",
+            "Which Leases are servers'.",
             |c| &mut c.daemon.lease_label_selector,
         ),
         Flag::new(
@@ -220,19 +220,19 @@ pub fn agent_flags() -> FlagSet<CommandLine<AgentFlags>> {
         Flag::new(
             "server-count-source",
             "default",
-            "Accepted; '', 'default' or 'max': what counts when Leases are counted.",
+            "What counts when Leases are counted: they alone ('' or 'default'), or what servers tell if it is more ('max').",
             |c| &mut c.daemon.server_count_source,
         ),
         Flag::new(
             "kubeconfig",
             "",
-            "Accepted; how to reach the Kubernetes API, which nothing needs yet.",
+            "How to reach the Kubernetes API, to count Leases; empty for that of the cluster that the agent runs in.",
             |c| &mut c.daemon.kubeconfig,
         ),
         Flag::new(
             "kube-api-content-type",
             "application/vnd.kubernetes.protobuf",
-            "Accepted; content type of requests to the Kubernetes API.",
+            "Accepted without effect: requests to the Kubernetes API are JSON.",
             |c| &mut c.daemon.kube_api_content_type,
         ),
         Flag::new(

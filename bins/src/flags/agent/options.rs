@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::flags::{CertificatePair, ListenAddress, TunnelOptions};
+use crate::flags::{
+    CertificatePair, KubernetesOptions, LeaseCounting, ListenAddress, TunnelOptions,
+};
 
 /// The options of `proxy-agent`.
 ///
-/// Flags about Kubernetes are missing: nothing here talks to it yet. So are those without effect.
+/// Flags without effect are missing.
 #[derive(Clone, Debug)]
 pub struct AgentOptions {
     /// The servers' name or address: `--proxy-server-host`, default 127.0.0.1.
@@ -47,6 +49,10 @@ pub struct AgentOptions {
     /// How often certificates, keys and CAs are read again: `--certificate-reload-interval`, default 10 s; `None` for
     /// on SIGHUP only.
     pub certificate_reload_interval: Option<Duration>,
+    /// How servers are counted by their Leases; `None` for not at all.
+    pub leases: Option<LeaseCounting>,
+    /// How to reach the Kubernetes API, which only that needs.
+    pub kubernetes: KubernetesOptions,
     /// How tunnels behave.
     pub tunnel: TunnelOptions,
 }

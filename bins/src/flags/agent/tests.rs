@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use dialback_core::agent::fleet::ServerCountSource;
+
 use super::{AgentOptions, agent_flags};
 use crate::flags::{TunnelOptions, Validated};
 
@@ -10,7 +12,7 @@ fn agent(more: &[&str]) -> Result<Validated<AgentOptions>, Vec<String>> {
     let (line, _) = agent_flags()
         .parse(line.map(Into::into))
         .expect("the syntax is right");
-    line.daemon.validate().map_err(|invalid| {
+    line.daemon.validate(line.runtime).map_err(|invalid| {
         let text = |error: String| {
             let text = error.strip_prefix("failed to validate agent options with ");
             text.expect("the prefix of the reference").to_owned()
@@ -231,21 +233,40 @@ fn identifiers_are_a_query_of_known_keys() {
 }
 
 #[test]
-fn leases_are_checked_and_then_refused() {
+fn leases_count_only_where_that_is_asked_for() {
     refused(
         &["--server-count-source=leases"],
         &["--server-count-source must be one of '', 'default', 'max', got leases"],
     );
-    taken(&[
+    let quiet = taken(&[
         "--server-count-source=",
         "--lease-label-selector=a in (b,c)",
     ]);
+    assert_eq!(quiet.leases, None);
+    for (source, expected) in [
+        ("", ServerCountSource::Leases),
+        ("default", ServerCountSource::Leases),
+        ("max", ServerCountSource::Max),
+    ] {
+        let options = taken(&[
+            "--count-server-leases",
+            "--lease-namespace=",
+            "--lease-label-selector=a in (b,c)",
+            &format!("--server-count-source={source}"),
+        ]);
+        let leases = options.leases.expect("asked for");
+        assert_eq!(leases.source, expected);
+        assert_eq!(leases.selector.to_string(), "a in (b,c)");
+        assert_eq!(leases.namespace, "");
+    }
+}
+
+#[cfg(feature = "smol")]
+#[test]
+fn leases_are_only_counted_on_tokio() {
     refused(
-        &["--count-server-leases"],
-        &[
-            "--count-server-leases is not supported by this version: let the servers tell their number with their \
-           --server-count",
-        ],
+        &["--count-server-leases", "--runtime=smol"],
+        &["--count-server-leases needs --runtime=tokio, which the Kubernetes API is asked on"],
     );
 }
 

@@ -8,7 +8,7 @@ use super::AgentFlags;
 use super::options::AgentOptions;
 use crate::flags::listen::path_from_flag;
 use crate::flags::problem::{Check, CheckedFile, InvalidOptions, OptionProblem, Validated};
-use crate::flags::{CertificatePair, ListenAddress};
+use crate::flags::{CertificatePair, KubernetesOptions, LeaseCounting, ListenAddress, RuntimeName};
 
 /// The least keep-alive time, which grpc-go raises smaller ones to (`internal/transport/http2_client.go`).
 const MIN_KEEPALIVE: Duration = Duration::from_secs(10);
@@ -17,14 +17,17 @@ const MIN_KEEPALIVE: Duration = Duration::from_secs(10);
 const TOLERATED_KEEPALIVE: Duration = Duration::from_secs(30);
 
 impl AgentFlags {
-    /// The options that the flags ask for.
+    /// The options that the flags ask for, for a daemon on `runtime`.
     ///
     /// The checks, their order and their texts are those of the reference, followed by ours for what only fails later
     /// there, or misbehaves. Other than the reference this goes on after the first problem.
     ///
     /// # Errors
     /// Everything that is wrong.
-    pub fn validate(&self) -> Result<Validated<AgentOptions>, InvalidOptions> {
+    pub fn validate(
+        &self,
+        runtime: RuntimeName,
+    ) -> Result<Validated<AgentOptions>, InvalidOptions> {
         let mut check = Check::default();
         check.certificate_files("agent", &self.agent_cert, &self.agent_key);
         check.file_exists(&self.ca_cert, |path| OptionProblem::FileMissing {
@@ -101,10 +104,25 @@ impl AgentFlags {
                 value: self.agent_id.clone(),
             }
         });
-        check.refuse_if(self.count_server_leases, || OptionProblem::Unsupported {
-            flag: "--count-server-leases",
-            instead: "let the servers tell their number with their --server-count",
+        let leases = self.count_server_leases.then(|| {
+            let (namespace, source) = (&self.lease_namespace, &self.server_count_source);
+            LeaseCounting::from_flags(namespace, &self.lease_label_selector, source)
         });
+        check.warn_if(
+            leases.is_none() && self.server_count_source == "max",
+            || "--server-count-source=max has no effect without --count-server-leases".to_owned(),
+        );
+        check.warn_if(
+            leases.is_some() && self.lease_label_selector.is_empty(),
+            || {
+                "--lease-label-selector is empty: every Lease of the namespace counts as a server's"
+                    .to_owned()
+            },
+        );
+        check.refuse_if(leases.is_some() && !runtime.asks_kubernetes(), || {
+            OptionProblem::OnlyOnTokio("--count-server-leases")
+        });
+        let kubernetes = KubernetesOptions::from_flags(&mut check, &self.kubeconfig, 0.0, 0);
         check.warn_if(self.enable_profiling, || {
             "--enable-profiling has no effect: this version has no profiles".to_owned()
         });
@@ -145,6 +163,8 @@ impl AgentFlags {
             drain_timeout: Some(drain_timeout).filter(|timeout| !timeout.is_zero()),
             certificate_reload_interval: Some(reload_interval)
                 .filter(|interval| !interval.is_zero()),
+            leases,
+            kubernetes,
             tunnel,
         };
         check.finish("agent", options)
