@@ -1,5 +1,6 @@
 //! Either half killed again and again under load: how soon the next stream works, and that nothing is left.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(clippy::print_stdout, reason = "what was measured")]
 
 mod support;
 

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -27,6 +27,7 @@ pub struct Relay {
     pub towards_target: Direction,
     /// What befalls the answers.
     pub back: Direction,
+    targets: Arc<Mutex<Vec<SocketAddr>>>,
     accepted: Arc<AtomicUsize>,
     refusing: Arc<AtomicBool>,
     cuts: watch::Sender<u64>,
@@ -45,12 +46,7 @@ impl Relay {
     /// # Errors
     ///
     /// When no port is to be had.
-    ///
-    /// # Panics
-    ///
-    /// Without targets.
     pub async fn start(targets: Vec<SocketAddr>) -> io::Result<Self> {
-        assert!(!targets.is_empty(), "a relay leads somewhere");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (towards_target, back) = (Direction::default(), Direction::default());
@@ -58,7 +54,9 @@ impl Relay {
         let accepted = Arc::new(AtomicUsize::new(0));
         let refusing = Arc::new(AtomicBool::new(false));
         let (cuts, mut cut) = watch::channel(0);
+        let targets = Arc::new(Mutex::new(targets));
         let (counter, refuses) = (Arc::clone(&accepted), Arc::clone(&refusing));
+        let present = Arc::clone(&targets);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
@@ -72,7 +70,11 @@ impl Relay {
                             continue;
                         }
                         let turn = counter.fetch_add(1, Ordering::Relaxed);
-                        let target = targets[turn % targets.len()];
+                        let target = {
+                            let targets = present.lock().unwrap_or_else(PoisonError::into_inner);
+                            turn.checked_rem(targets.len()).map(|next| targets[next])
+                        };
+                        let Some(target) = target else { continue };
                         connections.spawn(join(near, target, conditions.clone()));
                     }
                     Ok(()) = cut.changed() => connections.abort_all(),
@@ -84,11 +86,17 @@ impl Relay {
             address,
             towards_target,
             back,
+            targets,
             accepted,
             refusing,
             cuts,
             task,
         })
+    }
+
+    /// Leads to these from now on, in turn; without any, new connections are closed. Old ones stay.
+    pub fn retarget(&self, targets: Vec<SocketAddr>) {
+        *self.targets.lock().unwrap_or_else(PoisonError::into_inner) = targets;
     }
 
     /// Cuts every connection; new ones are passed on as before.

@@ -23,6 +23,7 @@ mod long_path;
 mod loss;
 mod probe;
 mod resume;
+mod rolling;
 mod stalls;
 mod stop;
 mod vanish;
