@@ -120,6 +120,7 @@ fn while_the_api_server_is_away_agents_stay_and_new_ones_wait_for_it() {
     cluster.api.come_back();
     late.until("/readyz", 200);
     server.reaches(CONNECTED, 2.0);
+    server.assert_no_errors();
 }
 
 #[test]
@@ -158,5 +159,6 @@ fn a_server_publishes_its_lease_and_agents_count_leases() {
     server.terminate();
     assert!(server.until_ended().success());
     server.assert_no_errors();
+    agent.assert_no_errors();
     assert_eq!(cluster.api.look(|state| state.leases().len()), 0);
 }

@@ -31,10 +31,15 @@ impl VerbosityFilter {
     }
 }
 
+/// What these log as errors is what they return to us, and we say it with what it means.
+const SAID_BY_US: [&str; 2] = ["kube_client::client", "kube_client::client::builder"];
+
 /// The verbosity from which an event is logged. That of other crates comes later, as it is about their insides.
 pub(super) fn verbosity_of(metadata: &Metadata<'_>) -> i32 {
-    let ours = metadata.target().starts_with("dialback");
+    let target = metadata.target();
+    let ours = target.starts_with("dialback");
     match (*metadata.level(), ours) {
+        (Level::ERROR | Level::WARN, false) if SAID_BY_US.contains(&target) => 5,
         (Level::ERROR | Level::WARN, _) | (Level::INFO, true) => i32::MIN,
         (Level::INFO, false) | (Level::DEBUG, true) => 5,
         (Level::TRACE, true) => 6,

@@ -154,6 +154,16 @@ fn one_of_each() {
 }
 
 #[test]
+fn an_error_that_is_returned_to_us_too_is_not_said_twice() {
+    let events = || {
+        error!(target: "kube_client::client::builder", "failed");
+        error!(target: "kube_client::client::tls", "only said");
+    };
+    assert_eq!(text_at(4, "", events), "\"only said\"\n");
+    assert_eq!(text_at(5, "", events), "\"failed\"\n\"only said\"\n");
+}
+
+#[test]
 fn the_default_verbosity_has_no_debug_lines() {
     assert_eq!(
         text_at(4, "", one_of_each),

@@ -154,3 +154,61 @@ impl TokenReviews {
             .observe(took.as_secs_f64());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prometheus::Registry;
+
+    use super::*;
+    use crate::metrics::render;
+
+    fn text(touch: impl FnOnce(&Families<'_>)) -> String {
+        let registry = Registry::new();
+        touch(&Families {
+            registry: &registry,
+            prefix: "x_",
+        });
+        render::<&str>(&registry, &[])
+    }
+
+    /// The names that Konnectivity's server gives to them (`pkg/server/metrics/metrics.go`).
+    #[test]
+    fn a_collection_has_the_references_families() {
+        let text = text(|families| {
+            let collection = LeaseCollection::new(families);
+            collection.listed(403, "Forbidden", Duration::from_secs(7));
+            collection.deleted(404, "NotFound", Duration::from_millis(7));
+            collection.culled();
+        });
+        for line in [
+            "# TYPE x_lease_list_total counter\n",
+            "x_lease_list_total{http_status_code=\"403\",reason=\"Forbidden\"} 1\n",
+            "x_lease_list_latency_seconds_bucket{http_status_code=\"403\",le=\"5\"} 0\n",
+            "x_lease_list_latency_seconds_bucket{http_status_code=\"403\",le=\"10\"} 1\n",
+            "x_lease_delete_total{http_status_code=\"404\",reason=\"NotFound\"} 1\n",
+            "x_lease_delete_latency_seconds_bucket{http_status_code=\"404\",le=\"0.005\"} 0\n",
+            "x_lease_delete_latency_seconds_bucket{http_status_code=\"404\",le=\"0.01\"} 1\n",
+            "# TYPE x_culled_leases_count counter\nx_culled_leases_count 1\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+    }
+
+    /// The agent's have another label (`pkg/agent/metrics/metrics.go`).
+    #[test]
+    fn a_watch_has_the_references_families() {
+        let text = text(|families| {
+            let watch = LeaseWatch::new(families, &[1.0, 30.0]);
+            watch.listed(200, "", Duration::from_secs(2));
+            watch.watched(410, "Expired");
+        });
+        for line in [
+            "x_lease_lists_total{http_response_code=\"200\",reason=\"\"} 1\n",
+            "x_lease_list_latency_seconds_bucket{http_response_code=\"200\",le=\"1\"} 0\n",
+            "x_lease_list_latency_seconds_bucket{http_response_code=\"200\",le=\"30\"} 1\n",
+            "x_lease_watches_total{http_response_code=\"410\",reason=\"Expired\"} 1\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+    }
+}
