@@ -162,3 +162,24 @@ fn a_server_publishes_its_lease_and_agents_count_leases() {
     agent.assert_no_errors();
     assert_eq!(cluster.api.look(|state| state.leases().len()), 0);
 }
+
+/// The reference's waits for the first list before it does anything.
+#[test]
+fn an_agent_serves_before_it_can_count() {
+    let cluster = Cluster::new();
+    let labels = json!({"k8s-app": "konnectivity-server"});
+    for name in ["one", "two"] {
+        let spec = json!({"leaseDurationSeconds": 30, "renewTime": "2100-01-01T00:00:00.000000Z"});
+        cluster
+            .api
+            .put_lease("kube-system", name, labels.clone(), spec);
+    }
+    cluster.api.go_away();
+    let _server = cluster.site.start_server(Front::ConnectUnix, &[]);
+    let flags = ["--count-server-leases", &cluster.kubeconfig];
+    let mut agent = cluster.site.start_agent(&flags);
+    agent.until("/readyz", 200);
+    agent.reaches(KNOWN, 1.0);
+    cluster.api.come_back();
+    agent.reaches(KNOWN, 2.0);
+}
