@@ -9,6 +9,8 @@ mod agent;
 mod certificates;
 mod client;
 mod family;
+#[cfg(test)]
+mod konnectivity;
 mod kubernetes;
 mod packets;
 mod process;
