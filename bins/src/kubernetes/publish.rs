@@ -57,6 +57,7 @@ impl LeaseController {
             name: lease_name(server_id),
             server_id: server_id.to_owned(),
             labels: options.labels.clone(),
+            metrics: Arc::clone(&metrics),
         });
         let collector = Collector::new(api, leases, &options.labels, metrics);
         let publishing = Arc::clone(&publisher);
@@ -100,6 +101,7 @@ struct Publisher {
     name: String,
     server_id: String,
     labels: BTreeMap<String, String>,
+    metrics: Arc<ServerMetrics>,
 }
 
 impl Publisher {
@@ -123,7 +125,9 @@ impl Publisher {
         let (mut pause, longest) = RETRY;
         let mut failures = 0_u32;
         loop {
-            match self.acquire().await {
+            let acquired = self.acquire().await;
+            self.metrics.lease_renewal_tried(acquired.is_ok());
+            match acquired {
                 Ok(acquired) => {
                     if failures > 0 {
                         tracing::info!(lease = self.name, failures, "Lease acquired at last");
@@ -158,7 +162,9 @@ impl Publisher {
     /// `None` when it can't be had.
     async fn renew(&self, mut held: Lease) -> Option<Lease> {
         for attempt in 1..=RENEWALS {
-            match self.put(held.clone()).await {
+            let renewed = self.put(held.clone()).await;
+            self.metrics.lease_renewal_tried(renewed.is_ok());
+            match renewed {
                 Ok(renewed) => return Some(renewed),
                 Err(error) => {
                     tracing::debug!(lease = self.name, attempt, %error, "Lease not renewed");

@@ -86,6 +86,36 @@ impl LeaseCollection {
     }
 }
 
+/// The server's own Lease; ours, as the reference counts nothing of it.
+#[derive(Debug)]
+pub(super) struct LeasePublication {
+    renewed: IntCounter,
+    failed: IntCounter,
+}
+
+impl LeasePublication {
+    pub(super) fn new(ours: &Families<'_>) -> Self {
+        let renewals = ours.counters(
+            "lease_renewals_total",
+            "Tries to acquire or renew the server's Lease, by what came of it.",
+            &["result"],
+        );
+        // Each from the start, so that an alert can be written for either.
+        Self {
+            renewed: renewals.with_label_values(&["renewed"]),
+            failed: renewals.with_label_values(&["failed"]),
+        }
+    }
+
+    pub(super) fn tried(&self, renewed: bool) {
+        if renewed {
+            self.renewed.inc();
+        } else {
+            self.failed.inc();
+        }
+    }
+}
+
 /// The agent's counting of servers by their Leases.
 #[derive(Debug)]
 pub(super) struct LeaseWatch {

@@ -8,7 +8,7 @@ use dialback_core::{CloseReason, PacketKind};
 use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::family::{Counted, Families, OnTouch};
-use super::kubernetes::{LeaseCollection, TokenReviews};
+use super::kubernetes::{LeaseCollection, LeasePublication, TokenReviews};
 use super::packets::{Packets, Segment};
 use super::tunnels::{ResumesRefused, Tunnels};
 use crate::server::AgentRefused;
@@ -51,6 +51,7 @@ pub struct ServerMetrics {
     authentication_failures: IntCounterVec,
     token_reviews: TokenReviews,
     leases: LeaseCollection,
+    own_lease: LeasePublication,
     packets: Packets,
     tunnels: Tunnels,
     resumes_refused: ResumesRefused,
@@ -134,6 +135,7 @@ impl ServerMetrics {
             authentication_failures,
             token_reviews: TokenReviews::new(&ours),
             leases: LeaseCollection::new(&families),
+            own_lease: LeasePublication::new(&ours),
             tls_handshake_failures: ours.counters(
                 "tls_handshake_failures_total",
                 "TLS handshakes that peers of a listener did not complete, by cause.",
@@ -252,6 +254,11 @@ impl ServerMetrics {
     /// Somebody else was asked about an agent's token, and answered with `result`, or did not.
     pub fn token_reviewed(&self, result: &str, took: Duration) {
         self.token_reviews.reviewed(result, took);
+    }
+
+    /// The server's own Lease was to be acquired or renewed; whether it was.
+    pub fn lease_renewal_tried(&self, renewed: bool) {
+        self.own_lease.tried(renewed);
     }
 
     /// Leases were listed in search of expired ones; HTTP status and Kubernetes' reason of the answer.

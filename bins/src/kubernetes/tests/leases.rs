@@ -82,7 +82,7 @@ async fn a_lease_of_a_former_life_is_taken_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_others_changed_or_deleted_is_renewed_all_the_same() {
     let api = FakeApiServer::start();
-    let (_controller, _) = controller(&api).await;
+    let (_controller, metrics) = controller(&api).await;
     until_renewed(&api);
     // The version that the server knows is not the last one any more.
     api.put_lease(NAMESPACE, OURS, json!({}), renewed_now(30));
@@ -96,6 +96,16 @@ async fn a_lease_that_others_changed_or_deleted_is_renewed_all_the_same() {
         state.lease(NAMESPACE, OURS).map(|_| ())
     });
     until_renewed(&api);
+    let text = render::<&str>(metrics.registry(), &[]);
+    let tried = |result: &str| {
+        let series = format!("dialback_lease_renewals_total{{result=\"{result}\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&series));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    // It was written four times, of which the last is counted when its answer is in.
+    assert!(tried("renewed") >= 3, "{text}");
+    // The conflict, and what was not there to be renewed.
+    assert!(tried("failed") >= 2, "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
