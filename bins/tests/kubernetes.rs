@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use support::api_server::FakeApiServer;
@@ -182,4 +183,55 @@ fn an_agent_serves_before_it_can_count() {
     agent.reaches(KNOWN, 1.0);
     cluster.api.come_back();
     agent.reaches(KNOWN, 2.0);
+}
+
+/// What a program says on standard error that can't start, and has to fail for that.
+fn failure(program: &str, flags: &[&str]) -> String {
+    let ended = Command::new(program)
+        .args(flags)
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .env_remove("KUBERNETES_SERVICE_PORT")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{text}");
+    text
+}
+
+#[test]
+fn a_daemon_that_finds_no_api_server_to_ask_does_not_start() {
+    let site = Site::new();
+    let server = |more: &[&str]| {
+        let socket = format!("--uds-name={}", site.socket().display());
+        let mut flags = vec![
+            &*socket,
+            "--server-id=one",
+            "--server-port=0",
+            "--cluster-cert=/dev/null",
+            "--cluster-key=/dev/null",
+            "--enable-lease-controller",
+        ];
+        flags.extend(more);
+        let text = failure(env!("CARGO_BIN_EXE_proxy-server"), &flags);
+        assert!(!site.socket().exists());
+        text
+    };
+    let text = server(&[]);
+    let nothing = "Error: failed to load kubernetes client config: invalid configuration: no configuration has been \
+                   provided, try setting KUBERNETES_MASTER environment variable\n";
+    assert!(text.contains(nothing), "{text}");
+    let text = server(&["--kubeconfig=/dev/null"]);
+    let useless = "Error: failed to load kubernetes client config: ";
+    assert!(text.contains(useless), "{text}");
+    if cfg!(feature = "smol") {
+        let text = server(&["--runtime=smol"]);
+        let tokio = "--enable-lease-controller needs --runtime=tokio";
+        assert!(text.contains(tokio), "{text}");
+    }
+    let authority = format!("--ca-cert={}", site.file("cluster-ca.crt").display());
+    let flags = [&*authority, "--count-server-leases"];
+    let text = failure(env!("CARGO_BIN_EXE_proxy-agent"), &flags);
+    let outside = "Error: failed to run proxy connection with failed to load in cluster kubernetes client config: unable \
+                   to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined\n";
+    assert!(text.contains(outside), "{text}");
 }
