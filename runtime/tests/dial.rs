@@ -374,7 +374,10 @@ async fn through_proxy(answer: &str) -> (String, String, Result<(), ProxyDialErr
     let address = listener.local_addr().unwrap().to_string();
     let environment = ProxyEnvironment::new(&format!("http://me:s%20ecret@{address}"), "").unwrap();
     let dialling = async {
-        let mut socket = dial_server(&runtime, &environment, "server.test", 8091).await?;
+        let unordered = |_: &mut [SocketAddr]| ();
+        let dialled = dial_server(&runtime, &environment, "server.test", 8091, unordered);
+        let (address, mut socket) = dialled.await?;
+        assert_eq!(address, None, "the proxy knows it");
         socket.write_all(b"ping").await.unwrap();
         // Not dropped before the proxy has read: it would see a reset.
         Ok(socket)
@@ -431,7 +434,7 @@ async fn a_proxys_response_has_a_bound() {
     };
     let (dialled, ()) = tokio::join!(
         async {
-            dial_server(&runtime, &environment, "server.test", 8091)
+            dial_server(&runtime, &environment, "server.test", 8091, |_| ())
                 .await
                 .map(drop)
         },
@@ -449,7 +452,7 @@ async fn a_proxy_that_is_silent_is_waited_for_up_to_the_limit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let environment = ProxyEnvironment::new(&format!("http://{address}"), "").unwrap();
-    let dialled = dial_server(&runtime, &environment, "server.test", 8091).await;
+    let dialled = dial_server(&runtime, &environment, "server.test", 8091, |_| ()).await;
     assert_eq!(
         dialled.map(drop).unwrap_err().to_string(),
         format!("HTTP proxy {address}: i/o timeout")
@@ -463,17 +466,36 @@ async fn loopback_and_exempt_servers_are_reached_directly() {
     let port = listener.local_addr().unwrap().port();
     let (_bound, closed) = closed_port();
     let environment = ProxyEnvironment::new(&format!("http://127.0.0.1:{closed}"), "").unwrap();
-    dial_server(&runtime, &environment, "127.0.0.1", port)
+    dial_server(&runtime, &environment, "127.0.0.1", port, |_| ())
         .await
         .unwrap();
-    dial_server(&runtime, &environment, "localhost", port)
+    dial_server(&runtime, &environment, "localhost", port, |_| ())
         .await
         .unwrap();
-    let refused = dial_server(&runtime, &environment, "server.test", port).await;
+    let refused = dial_server(&runtime, &environment, "server.test", port, |_| ()).await;
     assert_eq!(
         refused.map(drop).unwrap_err().to_string(),
         format!(
             "HTTP proxy 127.0.0.1:{closed}: dial tcp 127.0.0.1:{closed}: connect: connection refused"
         )
     );
+}
+
+#[tokio::test]
+async fn of_a_servers_addresses_the_one_that_is_put_first_is_reached() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let local = listener.local_addr().unwrap();
+    let ips = ["10.0.0.1", "10.0.0.2"].map(|ip| ip.parse::<IpAddr>().unwrap());
+    let network = Network::new(World {
+        names: HashMap::from([("server.test", ips.to_vec())]),
+        open: HashMap::from(ips.map(|ip| (ip, local))),
+        ..World::default()
+    });
+    let direct = ProxyEnvironment::default();
+    let (address, _socket) = dial_server(&network, &direct, "server.test", 8091, |addresses| {
+        addresses.reverse();
+    })
+    .await
+    .unwrap();
+    assert_eq!(address, Some(SocketAddr::new(ips[1], 8091)));
 }

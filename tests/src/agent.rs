@@ -69,7 +69,7 @@ impl<R: Runtime> RunningAgent<R> {
     #[must_use]
     pub fn start_on(runtime: &R, pki: &Pki, server: SocketAddr, options: AgentOptions) -> Self {
         let config = AgentConfig {
-            server_host: server.ip().to_string(),
+            server_hosts: vec![server.ip().to_string()],
             server_port: server.port(),
             agent_id: options.id,
             identifiers: options.identifiers,

@@ -46,8 +46,10 @@ async fn serve<R: Runtime>(
 ) -> Result<(), StartError> {
     let (source, tls) = tls(&options)?;
     let config = config(&options, tls)?;
-    if let Some(proxy) = config.proxy.route(&config.server_host, config.server_port) {
-        tracing::info!(proxy, "the proxy server is reached through HTTPS_PROXY");
+    for host in &config.server_hosts {
+        if let Some(proxy) = config.proxy.route(host, config.server_port) {
+            tracing::info!(host, proxy, "a proxy server is reached through HTTPS_PROXY");
+        }
     }
     let metrics = Arc::new(AgentMetrics::new());
     let reloads = Reloads::new(
@@ -63,12 +65,12 @@ async fn serve<R: Runtime>(
     let mut tasks = Tasks::new(&runtime);
     super::health::serve(&mut tasks, &runtime, &agent, health, admin, &options);
     tracing::info!(
-        agent_id = options.agent_id, server = options.server_host, health = %options.health,
+        agent_id = options.agent_id, servers = options.server_hosts.join(" "), health = %options.health,
         admin = %options.admin, "serving"
     );
     service::ready(format_args!(
         "looking for servers at {}",
-        options.server_host
+        options.server_hosts.join(" ")
     ));
     let mut stop = signals.stop;
     let draining = async {
@@ -140,7 +142,7 @@ fn config(
     tls: Reloadable<rustls::ClientConfig>,
 ) -> Result<AgentConfig, StartError> {
     Ok(AgentConfig {
-        server_host: options.server_host.clone(),
+        server_hosts: options.server_hosts.clone(),
         server_port: options.server_port,
         agent_id: options.agent_id.clone(),
         identifiers: options.identifiers.clone(),

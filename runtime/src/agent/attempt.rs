@@ -1,6 +1,7 @@
 //! One attempt to connect to a server: TCP, TLS, HTTP/2, the Connect call, its response headers.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use dialback_core::agent::fleet::ServerHello;
@@ -15,7 +16,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::Agent;
-use super::config::AgentConfigError;
 use super::token::read_token;
 use crate::dial::{ProxyDialError, dial_server};
 use crate::grpc::{
@@ -27,6 +27,9 @@ use crate::runtime::Runtime;
 
 /// A Connect stream that the server has accepted.
 pub(super) struct Established<R: Runtime> {
+    /// Where it leads: the host's position, and the address unless an HTTP proxy hides it.
+    pub(super) host: usize,
+    pub(super) address: Option<SocketAddr>,
     pub(super) hello: ServerHello,
     /// The tunnel that goes on over it; else it is the start of one.
     pub(super) resumed: Option<Resumed>,
@@ -51,8 +54,6 @@ pub(super) struct Resumed {
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttemptError {
-    #[error(transparent)]
-    Config(#[from] AgentConfigError),
     #[error("service account token {path}: {error}")]
     Token { path: PathBuf, error: io::Error },
     #[error("{name} {value:?} can't be sent in a header")]
@@ -72,16 +73,19 @@ pub(super) enum AttemptError {
 }
 
 impl<R: Runtime> Agent<R> {
-    pub(super) async fn connect(&self) -> Result<Established<R>, AttemptError> {
+    /// Connects to one of the servers at a host, which is known by its position.
+    pub(super) async fn connect(&self, host: usize) -> Result<Established<R>, AttemptError> {
         let config = &self.config;
+        let server = &self.servers[host];
         let offers = self.resume_offers();
         let metadata = self.request_metadata(&offers)?;
         let deadline = self.runtime.now() + config.fleet.attempt_timeout;
-        let socket = dial_server(
+        let (address, socket) = dial_server(
             &self.runtime,
             &config.proxy,
-            &config.server_host,
+            &server.host,
             config.server_port,
+            |addresses| self.targets().order(host, addresses),
         )
         .await
         .map_err(|error| AttemptError::Dial(Box::new(error)))?;
@@ -90,16 +94,21 @@ impl<R: Runtime> Agent<R> {
         }
         let connector = TlsConnector::from(config.tls.current());
         let tls = connector
-            .connect(config.server_name()?, socket)
+            .connect(server.name.clone(), socket)
             .await
             .map_err(AttemptError::Tls)?;
         if tls.get_ref().1.alpn_protocol().is_none() {
             return Err(AttemptError::Alpn);
         }
         let client = ClientConfig::agent(config.keepalive_time);
-        let (mut caller, mut connection) =
-            ClientConnection::handshake(&self.runtime, tls, self.target.clone(), &client, deadline)
-                .await?;
+        let (mut caller, mut connection) = ClientConnection::handshake(
+            &self.runtime,
+            tls,
+            server.target.clone(),
+            &client,
+            deadline,
+        )
+        .await?;
         let mut stream = caller
             .call(&MethodName::CONNECT, metadata, None)
             .map_err(NoAnswer::from)?;
@@ -124,6 +133,8 @@ impl<R: Runtime> Agent<R> {
             .find_map(SessionGrant::parse)
             .filter(|_| negotiated.resume || resumed.is_some());
         Ok(Established {
+            host,
+            address,
             hello: ServerHello {
                 server_id: server.server_id,
                 server_count: server.server_count,

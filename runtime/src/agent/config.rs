@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dialback_core::agent::{FleetConfig, LinkConfig};
+use rustls::pki_types::ServerName;
 
 use crate::dial::ProxyEnvironment;
 use crate::grpc::{InvalidAuthority, Target};
@@ -12,9 +13,9 @@ use crate::tls::Reloadable;
 /// The behaviour of an agent.
 #[derive(Clone, Debug)]
 pub struct AgentConfig {
-    /// `--proxy-server-host`: the name or address that all servers are reached by; also the name that their
-    /// certificates are verified against.
-    pub server_host: String,
+    /// `--proxy-server-host`: the names or addresses that servers are reached by, at least one; each is also what the
+    /// certificates of the servers there are verified against.
+    pub server_hosts: Vec<String>,
     /// `--proxy-server-port`.
     pub server_port: u16,
     /// `--agent-id`: who this agent says it is.
@@ -43,6 +44,9 @@ pub struct AgentConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AgentConfigError {
+    /// No host of servers is known.
+    #[error("no proxy server host")]
+    NoServer,
     /// The server's host and port can't be named in a request.
     #[error("proxy server address: {0}")]
     Server(#[from] InvalidAuthority),
@@ -62,7 +66,7 @@ impl AgentConfig {
         tls: impl Into<Reloadable<rustls::ClientConfig>>,
     ) -> Self {
         Self {
-            server_host: server_host.to_owned(),
+            server_hosts: vec![server_host.to_owned()],
             server_port,
             agent_id: agent_id.to_owned(),
             identifiers: String::new(),
@@ -77,28 +81,44 @@ impl AgentConfig {
         }
     }
 
-    /// The address that is dialled, `host:port`.
-    pub(super) fn server(&self) -> String {
-        if self.server_host.contains(':') && !self.server_host.starts_with('[') {
-            format!("[{}]:{}", self.server_host, self.server_port)
-        } else {
-            format!("{}:{}", self.server_host, self.server_port)
+    /// The hosts, ready to be dialled.
+    pub(super) fn servers(&self) -> Result<Vec<ServerHost>, AgentConfigError> {
+        if self.server_hosts.is_empty() {
+            return Err(AgentConfigError::NoServer);
         }
+        let hosts = self.server_hosts.iter();
+        hosts
+            .map(|host| ServerHost::new(host, self.server_port))
+            .collect()
     }
+}
 
-    pub(super) fn server_name(
-        &self,
-    ) -> Result<rustls::pki_types::ServerName<'static>, AgentConfigError> {
-        let host = self
-            .server_host
-            .trim_start_matches('[')
-            .trim_end_matches(']');
-        rustls::pki_types::ServerName::try_from(host.to_owned())
-            .map_err(|_| AgentConfigError::ServerName(self.server_host.clone()))
-    }
+/// A host that servers are reached by.
+#[derive(Clone, Debug)]
+pub(super) struct ServerHost {
+    pub(super) host: String,
+    /// `host:port`.
+    pub(super) address: String,
+    /// Whom its certificate has to be for.
+    pub(super) name: ServerName<'static>,
+    pub(super) target: Target,
+}
 
-    pub(super) fn target(&self) -> Result<Target, AgentConfigError> {
-        self.server_name()?;
-        Ok(Target::new(true, &self.server())?)
+impl ServerHost {
+    fn new(host: &str, port: u16) -> Result<Self, AgentConfigError> {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(bare.to_owned())
+            .map_err(|_| AgentConfigError::ServerName(host.to_owned()))?;
+        let address = if host.contains(':') && !host.starts_with('[') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        };
+        Ok(Self {
+            host: host.to_owned(),
+            target: Target::new(true, &address)?,
+            address,
+            name,
+        })
     }
 }

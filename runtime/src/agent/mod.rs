@@ -12,17 +12,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dialback_core::agent::fleet::{AttemptId, FleetConfigError};
+use dialback_core::agent::fleet::{AttemptId, FleetConfigError, Targets};
 use dialback_core::agent::{Fleet, FleetAction, FleetEvent, Link};
 use dialback_core::wire::{MAX_RESUME_OFFERS, ResumeOffer, SessionGrant};
 use dialback_core::{CloseReason, Entropy, LinkId};
 use tokio::sync::{mpsc, watch};
 
 use self::attempt::{Established, Resumed};
+use self::config::ServerHost;
 pub use self::config::{AgentConfig, AgentConfigError};
 pub use self::probe::{Probe, ProbeAnswer, ProbeError};
 pub use self::token::read_token;
-use crate::grpc::Target;
 use crate::metrics::AgentMetrics;
 use crate::runtime::{Runtime, Task};
 use crate::timer::{Timer, timeout_at};
@@ -36,7 +36,8 @@ const REPORTS: usize = 64;
 pub struct Agent<R: Runtime> {
     runtime: R,
     config: AgentConfig,
-    target: Target,
+    servers: Vec<ServerHost>,
+    targets: Mutex<Targets>,
     metrics: Arc<AgentMetrics>,
     links: Mutex<BTreeMap<LinkId, HeldLink>>,
     connected: watch::Sender<usize>,
@@ -82,11 +83,12 @@ impl<R: Runtime> Agent<R> {
         config: AgentConfig,
         metrics: Arc<AgentMetrics>,
     ) -> Result<Arc<Self>, AgentConfigError> {
-        let target = config.target()?;
+        let servers = config.servers()?;
         Ok(Arc::new(Self {
             runtime,
             config,
-            target,
+            targets: Mutex::new(Targets::new(servers.len())),
+            servers,
             metrics,
             links: Mutex::new(BTreeMap::new()),
             connected: watch::Sender::new(0),
@@ -235,6 +237,10 @@ impl<R: Runtime> Agent<R> {
             .collect()
     }
 
+    fn targets(&self) -> MutexGuard<'_, Targets> {
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn links(&self) -> MutexGuard<'_, BTreeMap<LinkId, HeldLink>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -333,6 +339,10 @@ impl<R: Runtime> FleetRun<R> {
                     return;
                 };
                 let wanted = self.fleet.handle_resumed(now, attempt, link, &mut Random);
+                if wanted {
+                    let (host, address) = (established.host, established.address);
+                    self.agent.targets().handle_link_up(link, host, address);
+                }
                 // One that is not wanted is closed by its drop.
                 if let (true, Some(transports)) = (wanted, self.transports.get(&link)) {
                     self.agent.hand_over(link, transports, established);
@@ -353,9 +363,13 @@ impl<R: Runtime> FleetRun<R> {
             Report::ServerDraining(link) => {
                 self.fleet.handle_server_draining(now, link, &mut Random);
             }
-            Report::Suspended(link) => self.fleet.handle_link_suspended(now, link),
+            Report::Suspended(link) => {
+                self.agent.targets().handle_link_lost(link);
+                self.fleet.handle_link_suspended(now, link);
+            }
             Report::Down(link) => {
                 self.transports.remove(&link);
+                self.agent.targets().handle_link_lost(link);
                 self.fleet.handle_link_down(now, link, &mut Random);
             }
         }
@@ -367,11 +381,12 @@ impl<R: Runtime> FleetRun<R> {
             match action {
                 FleetAction::StartAttempt { attempt } => {
                     let (agent, reports) = (Arc::clone(&self.agent), self.reports.clone());
+                    let host = agent.targets().next_host();
                     let connecting = async move {
-                        let report = match agent.connect().await {
+                        let report = match agent.connect(host).await {
                             Ok(established) => Report::Connected(attempt, Box::new(established)),
                             Err(error) => {
-                                tracing::warn!(server = agent.config.server(), %error, "cannot connect to the proxy server");
+                                tracing::warn!(server = agent.servers[host].address, %error, "cannot connect to the proxy server");
                                 Report::AttemptFailed(attempt)
                             }
                         };
@@ -387,6 +402,8 @@ impl<R: Runtime> FleetRun<R> {
                 }
                 FleetAction::AcceptLink { link } => {
                     if let Some((_, established)) = new.take_if(|(id, _)| *id == link) {
+                        let (host, address) = (established.host, established.address);
+                        self.agent.targets().handle_link_up(link, host, address);
                         let (transports, inbox) = mpsc::channel(1);
                         self.transports.insert(link, transports);
                         let reports = self.reports.clone();
@@ -429,7 +446,7 @@ impl<R: Runtime> FleetRun<R> {
             }
             FleetEvent::AttemptTimedOut { timeout, .. } => {
                 tracing::warn!(
-                    server = self.agent.config.server(),
+                    servers = self.agent.config.server_hosts.join(" "),
                     ?timeout,
                     "connecting to the proxy server took too long"
                 );

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::address::{parse_port, split_host_port};
 use super::failure::{Cause, DialFailure};
 use super::name_server::name_server;
-use super::race;
+use super::race::{self, Connected};
 use crate::net::{Socket, TcpOptions};
 use crate::runtime::Runtime;
 use crate::timer::timeout_at;
@@ -27,20 +27,21 @@ pub async fn dial_endpoint<R: Runtime>(
     limit: Duration,
 ) -> Result<R::TcpStream, DialFailure> {
     let deadline = runtime.now() + limit;
-    let socket = dial(runtime, network, address, deadline).await?;
+    let (_, socket) = dial(runtime, network, address, deadline, |_| ()).await?;
     if let Err(error) = socket.set_tcp_options(&TcpOptions::default()) {
         tracing::debug!(address, %error, "socket options of a connection to an endpoint");
     }
     Ok(socket)
 }
 
-/// Connects; the socket has the system's options.
+/// Connects to one of the addresses, in the order that `order` gives them; the socket has the system's options.
 pub(super) async fn dial<R: Runtime>(
     runtime: &R,
     network: &str,
     address: &str,
     deadline: Instant,
-) -> Result<R::TcpStream, DialFailure> {
+    order: impl FnOnce(&mut [SocketAddr]),
+) -> Result<Connected<R>, DialFailure> {
     let failed = |cause| DialFailure::new(network, None, cause);
     let family = Family::of(network).ok_or_else(|| failed(Cause::unknown_network(network)))?;
     if address.is_empty() {
@@ -52,13 +53,14 @@ pub(super) async fn dial<R: Runtime>(
     let addresses = resolve(runtime, host, port, deadline)
         .await
         .map_err(failed)?;
-    let addresses: Vec<_> = addresses
+    let mut addresses: Vec<_> = addresses
         .into_iter()
         .filter(|address| family.includes(address))
         .collect();
     if addresses.is_empty() {
         return Err(failed(Cause::address(host, "no suitable address found")));
     }
+    order(&mut addresses);
     race::connect(runtime, &addresses, deadline)
         .await
         .map_err(|failed| match failed {

@@ -13,6 +13,9 @@ const FALLBACK_DELAY: Duration = Duration::from_millis(300);
 /// No address gets less time than this while there is more.
 const SHORTEST_SHARE: Duration = Duration::from_secs(2);
 
+/// Where it led, and the connection.
+pub(super) type Connected<R> = (SocketAddr, <R as Runtime>::TcpStream);
+
 /// Where it failed, and why.
 pub(super) type Failed = (SocketAddr, Cause);
 
@@ -22,7 +25,7 @@ pub(super) async fn connect<R: Runtime>(
     runtime: &R,
     addresses: &[SocketAddr],
     deadline: Instant,
-) -> Result<R::TcpStream, Option<Failed>> {
+) -> Result<Connected<R>, Option<Failed>> {
     let preferred = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (primaries, fallbacks): (Vec<_>, Vec<_>) = addresses
         .iter()
@@ -60,7 +63,7 @@ async fn in_turn<R: Runtime>(
     runtime: &R,
     addresses: &[SocketAddr],
     deadline: Instant,
-) -> Result<R::TcpStream, Option<Failed>> {
+) -> Result<Connected<R>, Option<Failed>> {
     let mut first = None;
     let mut remaining = addresses.len();
     for address in addresses {
@@ -70,7 +73,7 @@ async fn in_turn<R: Runtime>(
         } else {
             let limit = now + share(deadline - now, remaining);
             match timeout_at(runtime, limit, runtime.connect_tcp(*address)).await {
-                Ok(Ok(socket)) => return Ok(socket),
+                Ok(Ok(socket)) => return Ok((*address, socket)),
                 Ok(Err(error)) => Cause::connect(error),
                 Err(_) => Cause::TimedOut,
             }

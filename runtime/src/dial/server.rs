@@ -1,6 +1,7 @@
 //! Dialling the proxy server.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::address::join_host_port;
@@ -64,7 +65,10 @@ pub enum ProxyDialError {
 }
 
 /// Connects to `host` and `port`, through an HTTP proxy if `environment` names one for it; 20 s at the
-/// longest. Dropping the future gives up. The socket has the system's options.
+/// longest. Dropping the future gives up. The socket has the system's options, and comes with the address that it leads
+/// to, if no proxy is between.
+///
+/// `order` may put the addresses of the host in another order before they are tried.
 ///
 /// # Errors
 /// [`ProxyDialError`]; without an HTTP proxy in Go's words.
@@ -73,7 +77,8 @@ pub async fn dial_server<R: Runtime>(
     environment: &ProxyEnvironment,
     host: &str,
     port: u16,
-) -> Result<R::TcpStream, ProxyDialError> {
+    order: impl FnOnce(&mut [SocketAddr]),
+) -> Result<(Option<SocketAddr>, R::TcpStream), ProxyDialError> {
     let deadline = runtime.now() + LIMIT;
     let host = host
         .strip_prefix('[')
@@ -81,16 +86,17 @@ pub async fn dial_server<R: Runtime>(
         .unwrap_or(host);
     let target = join_host_port(host, port);
     let Some(proxy) = environment.proxy_for(host, port) else {
-        return Ok(dial(runtime, "tcp", &target, deadline).await?);
+        let (address, socket) = dial(runtime, "tcp", &target, deadline, order).await?;
+        return Ok((Some(address), socket));
     };
-    let mut socket = dial(runtime, "tcp", &proxy.address(), deadline)
+    let (_, mut socket) = dial(runtime, "tcp", &proxy.address(), deadline, |_| ())
         .await
         .map_err(|failure| ProxyDialError::Proxy {
             proxy: proxy.address(),
             failure,
         })?;
     match timeout_at(runtime, deadline, connect(&mut socket, proxy, &target)).await {
-        Ok(connected) => connected.map(|()| socket),
+        Ok(connected) => connected.map(|()| (None, socket)),
         Err(_) => Err(ProxyDialError::TimedOut {
             proxy: proxy.address(),
         }),

@@ -43,7 +43,7 @@ impl SimulatedAgent {
     #[must_use]
     pub fn start(host: &Host, id: &str, options: AgentOptions) -> Self {
         let config = AgentConfig {
-            server_host: SERVER_NAME.to_owned(),
+            server_hosts: vec![SERVER_NAME.to_owned()],
             server_port: AGENT_PORT,
             agent_id: id.to_owned(),
             identifiers: options.identifiers,

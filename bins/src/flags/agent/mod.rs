@@ -7,7 +7,7 @@ use super::command_line::{CommandLine, with_common_flags};
 use super::identity::default_id;
 use super::set::{Flag, FlagSet};
 use super::tunnel::{HasTunnelFlags, TunnelFlags, tunnel_flags};
-use super::value::{GoDuration, LabelSelector};
+use super::value::{GoDuration, LabelSelector, Repeated};
 
 pub use options::AgentOptions;
 
@@ -15,7 +15,7 @@ pub use options::AgentOptions;
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "each field is the flag of its name")]
 pub struct AgentFlags {
-    pub proxy_server_host: String,
+    pub proxy_server_host: Repeated,
     pub proxy_server_port: i64,
     pub ca_cert: String,
     pub agent_cert: String,
@@ -63,7 +63,7 @@ pub fn agent_flags() -> FlagSet<CommandLine<AgentFlags>> {
         Flag::new(
             "proxy-server-host",
             "127.0.0.1",
-            "Name or address of the proxy servers, which their certificates have to be for.",
+            "Name or address of the proxy servers, which their certificates have to be for. May be repeated, for servers that are reached by several.",
             |c: &mut C| &mut c.daemon.proxy_server_host,
         ),
         Flag::new(

@@ -13,7 +13,7 @@ use crate::flags::{
 #[derive(Clone, Debug)]
 pub struct AgentOptions {
     /// The servers' name or address: `--proxy-server-host`, default 127.0.0.1.
-    pub server_host: String,
+    pub server_hosts: Vec<String>,
     /// Their port: `--proxy-server-port`, default 8091.
     pub server_port: u16,
     /// What servers' certificates are verified with: `--ca-cert`.

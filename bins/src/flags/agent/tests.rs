@@ -63,7 +63,7 @@ fn the_flags_are_the_references_and_ours() {
 #[test]
 fn options_have_the_references_defaults() {
     let options = taken(&[]);
-    assert_eq!(options.server_host, "127.0.0.1");
+    assert_eq!(options.server_hosts, ["127.0.0.1"]);
     assert_eq!(options.server_port, 8091);
     assert_eq!(options.certificate, None);
     assert_eq!(options.alpn_protocols, [""; 0]);
@@ -327,4 +327,13 @@ fn a_time_for_slow_streams_is_needed() {
         &["--slow-stream-timeout=0s"],
         &["slow-stream-timeout must be > 0, got 0s"],
     );
+}
+
+#[test]
+fn servers_may_be_reached_by_several_hosts() {
+    let hosts = [
+        "--proxy-server-host=a.example",
+        "--proxy-server-host=10.0.0.1",
+    ];
+    assert_eq!(taken(&hosts).server_hosts, ["a.example", "10.0.0.1"]);
 }

@@ -138,7 +138,7 @@ impl AgentFlags {
             },
         ));
         let options = AgentOptions {
-            server_host: self.proxy_server_host.clone(),
+            server_hosts: self.proxy_server_host.0.clone(),
             server_port: port(self.proxy_server_port),
             authority: self.ca_cert.clone().into(),
             certificate: CertificatePair::from_flags(&self.agent_cert, &self.agent_key),

@@ -158,6 +158,29 @@ impl Value for Vec<String> {
     }
 }
 
+/// A string that may be given more than once, each time as one more. pflag, which knows no such thing, calls it a string
+/// in its usage text and takes the last; with one there is no difference.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repeated(pub Vec<String>);
+
+impl Value for Repeated {
+    fn set(&mut self, text: &str, again: bool) -> Result<(), ValueError> {
+        if !again {
+            self.0.clear();
+        }
+        self.0.push(text.to_owned());
+        Ok(())
+    }
+
+    fn print(&self) -> String {
+        self.0.join(" ")
+    }
+
+    fn type_name(&self) -> &'static str {
+        "string"
+    }
+}
+
 impl Value for LabelSelector {
     fn set(&mut self, text: &str, _again: bool) -> Result<(), ValueError> {
         *self = Self::parse(text)?;

@@ -103,9 +103,13 @@ pub(super) async fn examine<W: Write>(
     };
     let mut asked = Vec::new();
     if let Some(proxy) = environment.route(host, port) {
-        let dialled = timeout(limit, dial_server(runtime, &environment, host, port)).await;
+        let dialled = timeout(
+            limit,
+            dial_server(runtime, &environment, host, port, |_| ()),
+        )
+        .await;
         let failed = match dialled {
-            Ok(Ok(socket)) => {
+            Ok(Ok((_, socket))) => {
                 let at = format!("{host}:{port} through HTTP proxy {proxy}");
                 report.add(Finding::ok("http-proxy", format!("{at}: connected")));
                 asked.push(way.go(material.as_ref(), &at, socket, report).await);

@@ -3,6 +3,7 @@
 mod config;
 mod event;
 mod server_count;
+mod targets;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ pub use config::{FleetConfig, FleetConfigError};
 pub use event::{AttemptId, FleetAction, FleetEvent, LinkRefused, ServerHello};
 use server_count::ServerCount;
 pub use server_count::ServerCountSource;
+pub use targets::Targets;
 
 use super::backoff::{self, Backoff};
 use crate::entropy::Entropy;
@@ -25,7 +27,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(5);
 
 /// The links of one agent to all servers behind one address.
 ///
-/// Every attempt connects to the same address and learns only then which server it reached. The fleet goes on
+/// An attempt leads to one of the [`Targets`], and learns only then which server it reached. The fleet goes on
 /// until it has a link to as many different servers as there are said to be; a second link to the same server
 /// is closed. One attempt is under way at a time, and the next starts no sooner than `sync_interval` after
 /// it ended (Konnectivity agent, `pkg/agent/clientset.go`, `sync`).

@@ -1,0 +1,53 @@
+//! An agent of servers that are reached by different addresses.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod support;
+
+use std::process::{Command, Stdio};
+
+use support::pair::{Front, Site};
+use support::stream::Stream;
+
+#[test]
+fn an_agent_is_connected_to_servers_at_two_addresses_and_finds_each_again() {
+    let (one, other) = (Site::new(), Site::new());
+    // One CA for both.
+    let issued = Command::new(env!("CARGO_BIN_EXE_dialback"))
+        .args(["certs", "--force", "--out"])
+        .arg(one.file(""))
+        .arg(format!("--server-name={}", one.ip()))
+        .arg(format!("--server-name={}", other.ip()))
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(issued.success(), "{issued}");
+    let flag = |name: &str, file: &str| format!("--{name}={}", one.file(file).display());
+    let shared = [
+        flag("cluster-cert", "cluster.crt"),
+        flag("cluster-key", "cluster.key"),
+        flag("cluster-ca-cert", "cluster-ca.crt"),
+        "--server-count=2".to_owned(),
+    ];
+    let mut flags: Vec<&str> = shared.iter().map(String::as_str).collect();
+    let mut first = one.start_server(Front::ConnectUnix, &flags);
+    flags.push("--delete-existing-uds-file");
+    let mut second = other.start_server(Front::ConnectUnix, &flags);
+
+    let more = format!("--proxy-server-host={}", other.ip());
+    let mut agent = one.start_agent(&[&more]);
+    let connected = "konnectivity_network_proxy_agent_open_server_connections";
+    agent.reaches(connected, 2.0);
+    for server in [&mut first, &mut second] {
+        server.until("/readyz", 200);
+    }
+    let mut stream = Stream::open(&one);
+    drop(Stream::open(&other));
+
+    second.kill();
+    agent.reaches(connected, 1.0);
+    let mut second = other.start_server(Front::ConnectUnix, &flags);
+    agent.reaches(connected, 2.0);
+    second.until("/readyz", 200);
+    drop(Stream::open(&other));
+    stream.exchange();
+}
