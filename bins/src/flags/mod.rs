@@ -21,6 +21,8 @@ mod listen;
 mod logging;
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod page;
 mod problem;
 mod quote;
 mod runtime;

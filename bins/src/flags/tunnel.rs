@@ -82,13 +82,13 @@ pub(super) fn tunnel_flags<D: HasTunnelFlags>() -> [Flag<CommandLine<D>>; 4] {
         Flag::new(
             "max-stream-window",
             "8388608",
-            "How many bytes may be under way to this daemon on one stream of a long path, where both ends are Dialback's.",
+            "How many `bytes` may be under way to this daemon on one stream of a long path, where both ends are Dialback's.",
             |c| &mut c.daemon.tunnel().max_stream_window,
         ),
         Flag::new(
             "memory-budget",
             "268435456",
-            "How many bytes all streams may hold; beyond, each is read only piece by piece, and none is ended.",
+            "How many `bytes` all streams may hold; beyond, each is read only piece by piece, and none is ended.",
             |c| &mut c.daemon.tunnel().memory_budget,
         ),
     ]

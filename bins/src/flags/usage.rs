@@ -48,7 +48,7 @@ impl<O> Flag<O> {
     }
 
     /// The word in backquotes.
-    fn operand(&self) -> Option<&'static str> {
+    pub(super) fn operand(&self) -> Option<&'static str> {
         let (_, from_word) = self.usage.split_once('`')?;
         let (word, _) = from_word.split_once('`')?;
         Some(word)
