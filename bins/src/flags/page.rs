@@ -135,7 +135,7 @@ As Go's pflag reads them, so manifests need no change.
 | moduleSpec | `pattern=N,...` |
 | traceLocation | `file.rs:N` |
 
-A flag that is given twice has its last value. Words that belong to no flag are ignored. A file is PEM unless said otherwise.
+A flag that is given twice has its last value, unless it says otherwise. Words that belong to no flag are ignored. A file is PEM unless said otherwise.
 ";
 
 impl<D: Default> FlagSet<CommandLine<D>> {
