@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dialback_runtime::listen::{accept_loop, bind_tcp};
@@ -67,7 +67,7 @@ async fn shortages_are_waited_out_and_lost_connections_are_not() {
         async move { sender.send(peer).await.unwrap() }
     };
     tokio::select! {
-        () = accept_loop(&runtime, &listener, 8, serve) => {}
+        () = accept_loop(&runtime, &listener, 8, || (), serve) => {}
         peer = accepted.recv() => {
             assert_eq!(peer, Some(PeerAddr::Tcp(client.local_addr().unwrap())));
         }
@@ -91,6 +91,7 @@ async fn shortages_are_waited_out_and_lost_connections_are_not() {
 async fn no_more_connections_than_the_limit_are_served_at_a_time() {
     static SERVED: AtomicUsize = AtomicUsize::new(0);
     static PEAK: AtomicUsize = AtomicUsize::new(0);
+    static FULL: AtomicBool = AtomicBool::new(false);
     const LIMIT: usize = 2;
     const CONNECTIONS: usize = 9;
     let (runtime, listener) = listener();
@@ -118,8 +119,9 @@ async fn no_more_connections_than_the_limit_are_served_at_a_time() {
         }
     };
     tokio::select! {
-        () = accept_loop(&runtime, &listener, LIMIT, serve) => {}
+        () = accept_loop(&runtime, &listener, LIMIT, || FULL.store(true, Ordering::SeqCst), serve) => {}
         () = all => {}
     }
     assert_eq!(PEAK.load(Ordering::SeqCst), LIMIT);
+    assert!(FULL.load(Ordering::SeqCst));
 }

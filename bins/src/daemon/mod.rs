@@ -8,6 +8,7 @@
 //! | 2 | the log file can't be opened; SIGQUIT |
 
 mod completion;
+pub(crate) mod descriptors;
 pub(crate) mod listener;
 pub(crate) mod service;
 mod signals;

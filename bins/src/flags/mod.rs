@@ -17,6 +17,7 @@ mod command_line;
 mod error;
 mod identity;
 mod kubernetes;
+mod limits;
 mod listen;
 mod logging;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use agent::{AgentFlags, AgentOptions, agent_flags};
 pub use command_line::CommandLine;
 pub use error::FlagError;
 pub use kubernetes::{KubernetesOptions, LeaseCounting, LeasePublishing, TokenAuthentication};
+pub use limits::{LimitFlags, LimitOptions};
 pub use listen::{CertificatePair, ListenAddress};
 pub use logging::LoggingOptions;
 pub use problem::{CheckedFile, InvalidOptions, OptionProblem, Validated};

@@ -321,6 +321,14 @@ pub enum OptionProblem {
         /// The least that it may be, in bytes.
         least: u64,
     },
+    /// A count without which nothing would be served.
+    #[error("{flag} must be >= 1, got {value}")]
+    TooFew {
+        /// The flag without its hyphens.
+        flag: &'static str,
+        /// Its value.
+        value: i64,
+    },
     /// A time without which something would spin.
     #[error("{flag} must be > 0, got {value}")]
     NoTime {

@@ -13,7 +13,7 @@ use dialback_runtime::{Runtime, timeout_at};
 use thiserror::Error;
 
 use crate::daemon::listener::{ListenerError, bind};
-use crate::daemon::{DaemonSignals, Tasks, Work, service};
+use crate::daemon::{DaemonSignals, Tasks, Work, descriptors, service};
 use crate::flags::AgentOptions;
 use crate::kubernetes::{ApiServer, ClientError, LeaseCounter, Program};
 use crate::reload::{Reloads, Source};
@@ -46,6 +46,8 @@ async fn serve<R: Runtime>(
 ) -> Result<(), StartError> {
     let (source, tls) = tls(&options)?;
     let config = config(&options, tls)?;
+    // Each stream is a connection to an endpoint.
+    descriptors::reserve(config.link.mux.max_streams);
     for host in &config.server_hosts {
         if let Some(proxy) = config.proxy.route(host, config.server_port) {
             tracing::info!(host, proxy, "a proxy server is reached through HTTPS_PROXY");

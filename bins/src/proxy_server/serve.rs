@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dialback_core::MuxConfig;
 use dialback_core::server::LinkConfig;
 use dialback_runtime::Runtime;
 use dialback_runtime::listen::{ExistingFile, SocketFile, bind_unix};
@@ -15,7 +16,7 @@ use tokio::runtime::Handle;
 
 use super::health;
 use crate::daemon::listener::{ListenerError, bind};
-use crate::daemon::{DaemonSignals, StopSignal, Tasks, Work, service};
+use crate::daemon::{DaemonSignals, StopSignal, Tasks, Work, descriptors, service};
 use crate::flags::{CertificatePair, FrontendListener, ServerOptions};
 use crate::kubernetes::{
     ApiServer, CachingAuthenticator, ClientError, LeaseController, Program, TokenReviews,
@@ -42,6 +43,8 @@ async fn serve<R: Runtime>(
     signals: DaemonSignals,
 ) -> Result<(), StartError> {
     let api = kubernetes(&options).await?;
+    let limits = &options.limits;
+    descriptors::reserve(limits.max_frontends.saturating_add(limits.max_agents));
     let mut sources = Vec::new();
     let frontends =
         Frontends::bind(&runtime, &options, &mut sources).map_err(StartError::Frontend)?;
@@ -158,10 +161,17 @@ fn config(options: &ServerOptions) -> ServerConfig {
         server_id: options.server_id.clone(),
         server_count: options.server_count,
         link: LinkConfig {
-            mux: options.tunnel.mux(),
+            mux: MuxConfig {
+                max_streams: options.limits.max_streams_per_agent,
+                ..options.tunnel.mux()
+            },
             session: options.tunnel.session(),
             dial_timeout: options.backend_dial_timeout,
+            max_pending_dials: options.limits.max_pending_dials,
         },
+        handshake_timeout: options.limits.handshake_timeout,
+        max_frontends: options.limits.max_frontends,
+        max_agents: options.limits.max_agents,
         keepalive_time: options.keepalive_time,
         frontend_keepalive_time: options.frontend_keepalive_time,
         ..ServerConfig::default()

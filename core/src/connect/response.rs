@@ -38,7 +38,7 @@ pub fn dial_failure(error: &DialError) -> Option<Bytes> {
             "504 Gateway Timeout",
             &format!("Failed to tunnel dial request: {error}"),
         ),
-        DialError::TooManyStreams { .. } => tunnel_failure(
+        DialError::TooManyStreams { .. } | DialError::TooManyDials { .. } => tunnel_failure(
             "502 Bad Gateway",
             &format!("Failed to tunnel dial request: {error}"),
         ),

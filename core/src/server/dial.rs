@@ -34,6 +34,11 @@ pub enum DialError {
         /// The bound that was met, in streams.
         limit: usize,
     },
+    /// As many dials wait for the agent's answer as may.
+    TooManyDials {
+        /// The bound that was met, in dials.
+        limit: usize,
+    },
 }
 
 impl fmt::Display for DialError {
@@ -49,6 +54,12 @@ impl fmt::Display for DialError {
             }
             Self::TooManyStreams { limit } => {
                 write!(f, "agent tunnel is at its limit of {limit} streams")
+            }
+            Self::TooManyDials { limit } => {
+                write!(
+                    f,
+                    "agent tunnel is at its limit of {limit} unanswered dials"
+                )
             }
         }
     }
@@ -98,9 +109,10 @@ impl DialError {
         match self {
             Self::NoAgent => DialFailure::NoAgent,
             Self::SendTimedOut | Self::TimedOut => DialFailure::BackendDialTimeout,
-            Self::AgentLost | Self::ClosedByAgent | Self::TooManyStreams { .. } => {
-                DialFailure::BackendClose
-            }
+            Self::AgentLost
+            | Self::ClosedByAgent
+            | Self::TooManyStreams { .. }
+            | Self::TooManyDials { .. } => DialFailure::BackendClose,
             Self::Refused(_) | Self::InvalidAnswer => DialFailure::ErrorResponse,
         }
     }

@@ -336,7 +336,13 @@ impl Run {
         self.t.run_for(Duration::from_secs(60));
         match self.t[probe].answers() {
             [Ok(())] => assert_eq!(self.t[probe].received(), b"ping"),
-            [Err(DialError::NoAgent | DialError::TooManyStreams { .. })] => {}
+            [
+                Err(
+                    DialError::NoAgent
+                    | DialError::TooManyStreams { .. }
+                    | DialError::TooManyDials { .. },
+                ),
+            ] => {}
             [Err(DialError::Refused(words))] => assert!(words.contains("limit"), "{words}"),
             other => panic!("the probe's dial was answered by {other:?}"),
         }

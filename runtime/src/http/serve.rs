@@ -60,20 +60,26 @@ where
     let routes = Arc::new(routes);
     let stopping = CancellationToken::new();
     let _stop_on_drop = stopping.clone().drop_guard();
-    accept_loop(runtime, listener, limits.max_connections, |socket, peer| {
-        let connection = Connection {
-            runtime: runtime.clone(),
-            limits: limits.clone(),
-            stopping: stopping.clone(),
-            socket,
-            received: Vec::new(),
-        };
-        let routes = Arc::clone(&routes);
-        async move {
-            if let Err(error) = connection.serve(&*routes).await {
-                tracing::debug!(%peer, %error, "HTTP connection ended");
+    accept_loop(
+        runtime,
+        listener,
+        limits.max_connections,
+        || (),
+        |socket, peer| {
+            let connection = Connection {
+                runtime: runtime.clone(),
+                limits: limits.clone(),
+                stopping: stopping.clone(),
+                socket,
+                received: Vec::new(),
+            };
+            let routes = Arc::clone(&routes);
+            async move {
+                if let Err(error) = connection.serve(&*routes).await {
+                    tracing::debug!(%peer, %error, "HTTP connection ended");
+                }
             }
-        }
-    })
+        },
+    )
     .await;
 }

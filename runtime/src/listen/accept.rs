@@ -18,9 +18,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Accepts for ever and runs `serve` for each connection, in a task of its own.
 ///
 /// At most `limit` connections are served at a time; further ones wait in the backlog of the listener. Errors
-/// of `accept` are logged and never end the loop. Dropping it leaves the connections alone.
-pub async fn accept_loop<R, L, F, S>(runtime: &R, listener: &L, limit: usize, serve: F)
-where
+/// of `accept` are logged and never end the loop. `full` is told each time the limit is met, after there was room to
+/// spare. Dropping it leaves the connections alone.
+pub async fn accept_loop<R, L, F, S>(
+    runtime: &R,
+    listener: &L,
+    limit: usize,
+    full: impl Fn(),
+    serve: F,
+) where
     R: Runtime,
     L: Listener,
     F: Fn(L::Stream, PeerAddr) -> S,
@@ -34,6 +40,7 @@ where
         let free = room.available_permits();
         if free == 0 && !told {
             tracing::warn!(limit, "as many connections as may be: further ones wait");
+            full();
         }
         // Once told, it is told again only after there was room to spare.
         told = free == 0 || (told && free <= limit / 8);

@@ -12,6 +12,7 @@ mod family;
 #[cfg(test)]
 mod konnectivity;
 mod kubernetes;
+mod limits;
 mod packets;
 mod process;
 mod server;
@@ -23,6 +24,7 @@ pub use certificates::CertificateMetrics;
 pub(crate) use client::ClientConnectionGauge;
 pub use client::ClientMetrics;
 pub use family::Counted;
+pub use limits::Limit;
 pub use packets::Segment;
 pub use server::{ServerMetrics, TlsListener};
 pub use text::{CONTENT_TYPE, render};

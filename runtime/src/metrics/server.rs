@@ -9,6 +9,7 @@ use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::family::{Counted, Families, OnTouch};
 use super::kubernetes::{LeaseCollection, LeasePublication, TokenReviews};
+use super::limits::{Limit, LimitsReached};
 use super::packets::{Packets, Segment};
 use super::tunnels::{ResumesRefused, Tunnels};
 use crate::server::AgentRefused;
@@ -55,6 +56,7 @@ pub struct ServerMetrics {
     packets: Packets,
     tunnels: Tunnels,
     resumes_refused: ResumesRefused,
+    limits_reached: LimitsReached,
 }
 
 impl ServerMetrics {
@@ -144,6 +146,7 @@ impl ServerMetrics {
             packets: Packets::new(&families),
             tunnels: Tunnels::new(&registry),
             resumes_refused: ResumesRefused::new(&registry),
+            limits_reached: LimitsReached::new(&registry),
             registry,
         }
     }
@@ -194,6 +197,11 @@ impl ServerMetrics {
     /// A tunnel goes on over another transport.
     pub fn resumed(&self) {
         self.tunnels.resumed();
+    }
+
+    /// A bound was met.
+    pub fn limit_reached(&self, limit: Limit) {
+        self.limits_reached.count(limit);
     }
 
     /// An agent's offer to resume a session was refused.

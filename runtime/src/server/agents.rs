@@ -18,7 +18,7 @@ use super::pending_agent::{AgentCall, PendingAgent};
 use super::stop::Stage;
 use crate::grpc::{self, Call, Http2Config, MethodName, ServerConnection};
 use crate::listen::accept_loop;
-use crate::metrics::{Counted, TlsListener};
+use crate::metrics::{Counted, Limit, TlsListener};
 use crate::net::{Listener, PeerAddr, Socket, TcpOptions};
 use crate::runtime::Runtime;
 use crate::timer::timeout_at;
@@ -38,6 +38,7 @@ impl<R: Runtime> Server<R> {
             &self.runtime,
             &listener,
             self.config.max_agents,
+            || self.metrics.limit_reached(Limit::Agents),
             |socket, peer| {
                 let (server, acceptor) = (Arc::clone(self), TlsAcceptor::from(tls.current()));
                 async move { server.serve_agent_socket(socket, peer, acceptor).await }

@@ -26,7 +26,7 @@ pub use frontend::FrontendMode;
 pub use stop::Stopped;
 use stop::{Stop, StopSignal};
 
-use crate::metrics::ServerMetrics;
+use crate::metrics::{Limit, ServerMetrics};
 use crate::runtime::Runtime;
 use crate::tunnel::Tunnel;
 
@@ -129,6 +129,11 @@ impl<R: Runtime> Server<R> {
                     break;
                 }
             }
+        }
+        if let DialError::TooManyStreams { .. } = last {
+            self.metrics.limit_reached(Limit::StreamsPerAgent);
+        } else if let DialError::TooManyDials { .. } = last {
+            self.metrics.limit_reached(Limit::PendingDials);
         }
         self.metrics.dial_failed(last.failure());
         Err(last)

@@ -5,6 +5,7 @@ mod validate;
 
 use super::command_line::{CommandLine, with_common_flags};
 use super::identity::default_id;
+use super::limits::{LimitFlags, limit_flags};
 use super::set::{Flag, FlagSet};
 use super::tunnel::{HasTunnelFlags, TunnelFlags, tunnel_flags};
 use super::value::GoDuration;
@@ -56,6 +57,7 @@ pub struct ServerFlags {
     pub backend_dial_timeout: GoDuration,
     pub warn_on_channel_limit: bool,
     pub certificate_reload_interval: GoDuration,
+    pub limits: LimitFlags,
     pub tunnel: TunnelFlags,
 }
 
@@ -315,6 +317,7 @@ pub fn server_flags() -> FlagSet<CommandLine<ServerFlags>> {
         )
         .deprecated("it has no effect"),
     ];
+    own.extend(limit_flags());
     own.extend(tunnel_flags());
     with_common_flags(own, "help for proxy-server", "version for proxy-server")
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dialback_core::server::Strategies;
 use dialback_runtime::tls::TlsPolicy;
 
+use crate::flags::limits::LimitOptions;
 use crate::flags::{
     CertificatePair, KubernetesOptions, LeasePublishing, ListenAddress, TokenAuthentication,
     TunnelOptions,
@@ -54,6 +55,8 @@ pub struct ServerOptions {
     pub leases: Option<LeasePublishing>,
     /// How to reach the Kubernetes API, which only the former two need.
     pub kubernetes: KubernetesOptions,
+    /// How much is taken on.
+    pub limits: LimitOptions,
     /// How tunnels behave.
     pub tunnel: TunnelOptions,
 }

@@ -71,6 +71,11 @@ fn the_flags_are_the_references_and_ours() {
         "runtime",
         "logging-format",
         "certificate-reload-interval",
+        "max-frontends",
+        "max-agents",
+        "max-streams-per-agent",
+        "max-pending-dials",
+        "handshake-timeout",
         "slow-stream-timeout",
         "resume-timeout",
         "max-stream-window",
@@ -550,4 +555,27 @@ fn unused_counts_and_ids_are_warned_of() {
     let answer = unix(&["--server-count=-3", "--server-id="]).expect("the reference takes both");
     assert_eq!(answer.options.server_count, -3);
     assert_eq!(answer.warnings.len(), 2, "{:?}", answer.warnings);
+}
+
+#[test]
+fn limits_have_to_let_something_through() {
+    let limits = taken(unix(&[])).limits;
+    assert_eq!((limits.max_frontends, limits.max_agents), (20_000, 20_000));
+    assert_eq!(limits.max_streams_per_agent, 16_384);
+    assert_eq!(limits.handshake_timeout, Duration::from_secs(120));
+    let limits = taken(unix(&["--max-pending-dials=7", "--handshake-timeout=10s"])).limits;
+    assert_eq!(limits.max_pending_dials, 7);
+    assert_eq!(limits.handshake_timeout, Duration::from_secs(10));
+    refused(
+        unix(&[
+            "--max-frontends=0",
+            "--max-agents=-3",
+            "--handshake-timeout=0s",
+        ]),
+        &[
+            "max-frontends must be >= 1, got 0",
+            "max-agents must be >= 1, got -3",
+            "handshake-timeout must be > 0, got 0s",
+        ],
+    );
 }

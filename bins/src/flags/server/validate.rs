@@ -86,6 +86,7 @@ impl ServerFlags {
                 value: self.certificate_reload_interval,
             },
         ));
+        let limits = self.limits.validate(&mut check);
         let tunnel = self.tunnel.validate(&mut check);
         let printable = |c: char| matches!(c, ' '..='~');
         check.refuse_if(!self.server_id.chars().all(printable), || {
@@ -135,6 +136,7 @@ impl ServerFlags {
             authentication: self.token_authentication(),
             leases,
             kubernetes,
+            limits,
             tunnel,
         };
         check.finish("server", options)

@@ -104,11 +104,11 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let serve = |stream, _| serve(Box::new(stream));
-                accept_loop(runtime, listener, MAX_CONNECTIONS, serve).await;
+                accept_loop(runtime, listener, MAX_CONNECTIONS, || (), serve).await;
             }
             Self::Unix { listener, .. } => {
                 let serve = |stream, _| serve(Box::new(stream));
-                accept_loop(runtime, listener, MAX_CONNECTIONS, serve).await;
+                accept_loop(runtime, listener, MAX_CONNECTIONS, || (), serve).await;
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::session::SessionConfig;
 const DEFAULT_DIAL_BOUND: Duration = Duration::from_secs(30);
 
 /// The bounds of one agent's tunnel at the server.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LinkConfig {
     /// Bounds of the streams.
     pub mux: MuxConfig,
@@ -23,6 +23,20 @@ pub struct LinkConfig {
     /// `None` (the flag's 0) bounds both by 30 s. With a value, a tunnel that does not even take the dial is
     /// retired: it gets no new dials and its Connect call ends, so that the agent connects anew.
     pub dial_timeout: Option<Duration>,
+    /// How many dials may wait for the agent's answer at a time. Default 16,384, as many as there may be streams.
+    pub max_pending_dials: usize,
+}
+
+impl Default for LinkConfig {
+    fn default() -> Self {
+        let mux = MuxConfig::default();
+        Self {
+            max_pending_dials: mux.max_streams,
+            mux,
+            session: SessionConfig::default(),
+            dial_timeout: None,
+        }
+    }
 }
 
 impl LinkConfig {

@@ -17,7 +17,8 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`DialError::AgentLost`] when the link is down, [`DialError::TooManyStreams`] at its bound.
+    /// [`DialError::AgentLost`] when the link is down, [`DialError::TooManyStreams`] and [`DialError::TooManyDials`] at
+    /// its bounds.
     pub fn dial(
         &mut self,
         now: Instant,
@@ -26,6 +27,10 @@ impl Link {
     ) -> Result<StreamId, DialError> {
         if self.session.is_down() {
             return Err(DialError::AgentLost);
+        }
+        let limit = self.config.max_pending_dials;
+        if self.dials.len() >= limit {
+            return Err(DialError::TooManyDials { limit });
         }
         let dial = DialId(self.next_dial);
         let state = ServerStream::new(now, dial);

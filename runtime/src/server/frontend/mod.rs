@@ -18,7 +18,7 @@ use super::stop::Stage;
 use crate::grpc::{Call, ConnectionError, MethodName, ServerConnection};
 use crate::listen::accept_loop;
 use crate::metadata::{header_values, insert};
-use crate::metrics::TlsListener;
+use crate::metrics::{Limit, TlsListener};
 use crate::net::{Listener, PeerAddr, Socket, TcpOptions};
 use crate::runtime::Runtime;
 use crate::tls::Reloadable;
@@ -46,6 +46,7 @@ impl<R: Runtime> Server<R> {
             &self.runtime,
             &listener,
             self.config.max_frontends,
+            || self.metrics.limit_reached(Limit::Frontends),
             |socket, peer| {
                 let server = Arc::clone(self);
                 let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));

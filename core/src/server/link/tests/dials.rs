@@ -231,3 +231,19 @@ fn dials_above_the_limit_of_streams_are_refused() {
     t.transmit_all();
     t.dial();
 }
+
+#[test]
+fn no_more_dials_wait_than_may_and_answered_ones_make_room() {
+    let config = LinkConfig {
+        max_pending_dials: 2,
+        ..LinkConfig::default()
+    };
+    let mut t = Fixture::new(config, Negotiated::default());
+    t.open(1);
+    let (_, first) = t.sent_dial();
+    t.dial();
+    let refused = t.link.dial(t.now, String::new(), String::new());
+    assert_eq!(refused, Err(DialError::TooManyDials { limit: 2 }));
+    t.packet(Packet::CloseDial { dial: first });
+    t.dial();
+}

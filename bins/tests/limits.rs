@@ -1,0 +1,71 @@
+//! A server at its limits: who is over them waits or is told, it is counted, and the others go on.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+
+use support::daemon::PROMPTLY;
+use support::pair::{Front, Pair};
+use support::stream::Stream;
+
+fn reached(limit: &str) -> String {
+    format!(r#"dialback_limit_reached_total{{limit="{limit}"}}"#)
+}
+
+/// Asks for a stream and returns the whole answer, after which the server closes.
+fn refused(pair: &Pair) -> String {
+    // Bound and never asked: the dial must not get there.
+    let endpoint = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut frontend = UnixStream::connect(pair.site.socket()).unwrap();
+    frontend.set_read_timeout(Some(PROMPTLY)).unwrap();
+    let address = endpoint.local_addr().unwrap();
+    write!(frontend, "CONNECT {address} HTTP/1.1\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    frontend.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn an_agents_tunnel_carries_no_more_streams_than_it_may() {
+    let mut pair = Pair::start(Front::ConnectUnix, &["--max-streams-per-agent=2"]);
+    let mut first = Stream::open(&pair.site);
+    let second = Stream::open(&pair.site);
+    let answer = refused(&pair);
+    assert!(
+        answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n"),
+        "{answer}"
+    );
+    assert!(answer.contains("at its limit of 2 streams"), "{answer}");
+    pair.server.reaches(&reached("max_streams_per_agent"), 1.0);
+    first.exchange();
+    drop(second);
+    pair.server.reaches(
+        "konnectivity_network_proxy_server_established_connections",
+        1.0,
+    );
+    drop(Stream::open(&pair.site));
+    drop(first);
+    pair.finish();
+}
+
+#[test]
+fn frontends_beyond_the_limit_wait_until_another_has_gone() {
+    let mut pair = Pair::start(Front::ConnectUnix, &["--max-frontends=1"]);
+    let mut first = Stream::open(&pair.site);
+    let endpoint = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut waiting = UnixStream::connect(pair.site.socket()).unwrap();
+    waiting.set_read_timeout(Some(PROMPTLY)).unwrap();
+    let address = endpoint.local_addr().unwrap();
+    write!(waiting, "CONNECT {address} HTTP/1.1\r\n\r\n").unwrap();
+    pair.server.reaches(&reached("max_frontends"), 1.0);
+    first.exchange();
+    drop(first);
+    let mut answer = [0; 12];
+    waiting.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    drop((waiting, endpoint));
+    pair.finish();
+}

@@ -1,0 +1,60 @@
+//! Bounds that were met.
+
+use prometheus::{IntCounter, Registry};
+
+use super::family::Families;
+
+/// A bound of the server that an operator sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Frontend connections: further ones wait to be accepted.
+    Frontends,
+    /// Agent connections: further ones wait to be accepted.
+    Agents,
+    /// Streams on one agent's tunnel: a further dial fails.
+    StreamsPerAgent,
+    /// Dials that wait for one agent's answer: a further one fails.
+    PendingDials,
+}
+
+impl Limit {
+    const ALL: [Self; 4] = [
+        Self::Frontends,
+        Self::Agents,
+        Self::StreamsPerAgent,
+        Self::PendingDials,
+    ];
+
+    /// The label value: the flag, with underscores.
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Frontends => "max_frontends",
+            Self::Agents => "max_agents",
+            Self::StreamsPerAgent => "max_streams_per_agent",
+            Self::PendingDials => "max_pending_dials",
+        }
+    }
+}
+
+/// How often each was met, from the start, so that an alert can be written for any of them.
+#[derive(Debug)]
+pub(super) struct LimitsReached([IntCounter; 4]);
+
+impl LimitsReached {
+    pub(super) fn new(registry: &Registry) -> Self {
+        let families = Families {
+            registry,
+            prefix: "dialback_",
+        };
+        let reached = families.counters(
+            "limit_reached_total",
+            "How often a bound was met, by its flag. Connections then wait, dials fail.",
+            &["limit"],
+        );
+        Self(Limit::ALL.map(|limit| reached.with_label_values(&[limit.label()])))
+    }
+
+    pub(super) fn count(&self, limit: Limit) {
+        self.0[limit as usize].inc();
+    }
+}
