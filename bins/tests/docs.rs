@@ -73,6 +73,55 @@ fn every_text_that_is_quoted_as_ours_is_printed_somewhere() {
     assert!(missing.is_empty(), "nothing prints {missing:#?}");
 }
 
+/// Flags of other programs, and examples, in pages about the daemons.
+const OTHER_FLAGS: &[&str] = &[
+    // kube-apiserver
+    "egress-selector-config-file",
+    // dialback
+    "keep",
+    "out",
+    "server-name",
+    "uds",
+    // cargo
+    "locked",
+    "release",
+    // any
+    "flag",
+];
+
+#[test]
+fn flags_that_pages_name_are_flags_of_a_daemon() {
+    let docs = root().join("docs");
+    let read = |page: &str| fs::read_to_string(docs.join(page)).expect("the page exists");
+    let flags = read("flags.md");
+    let mut checked = 0;
+    for page in [
+        "concept.md",
+        "differences.md",
+        "high-availability.md",
+        "install.md",
+        "kubernetes.md",
+        "migration.md",
+        "troubleshooting.md",
+    ] {
+        for after in read(page).split(['`', ' ', '\n']) {
+            let Some(name) = after.strip_prefix("--") else {
+                continue;
+            };
+            let end = name.find(|c: char| !(c.is_ascii_lowercase() || c == '-'));
+            let (name, rest) = name.split_at(end.unwrap_or(name.len()));
+            // `--…`, the ruler of a table, and a spelling that the text warns of.
+            if name.is_empty() || name.starts_with('-') || rest.starts_with('_') {
+                continue;
+            }
+            let known = flags.contains(&format!("| `--{name}`")) || OTHER_FLAGS.contains(&name);
+            assert!(known, "{page}: --{name} is no flag");
+            checked += 1;
+        }
+    }
+    assert!(checked > 100, "only {checked} flags were found");
+}
+
 /// Files and headings that pages name in links.
 #[test]
 fn links_lead_somewhere() {
