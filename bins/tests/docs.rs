@@ -126,7 +126,7 @@ fn flags_that_pages_name_are_flags_of_a_daemon() {
 #[test]
 fn links_lead_somewhere() {
     let mut pages = files(&root().join("docs"), "md");
-    pages.push(root().join("README.md"));
+    pages.extend(["README.md", "deploy/README.md"].map(|page| root().join(page)));
     let mut checked = 0;
     for page in &pages {
         let text = fs::read_to_string(page).expect("pages are text");
