@@ -25,6 +25,7 @@ pub use stream::QueuedBytes;
 pub(crate) use stream::{Stream, StreamTimer};
 
 use crate::ids::{ConnectId, StreamId};
+use crate::load::LinkLoad;
 use crate::memory::LinkMemory;
 use crate::negotiated::Negotiated;
 use crate::wire::Packet;
@@ -237,6 +238,20 @@ impl<T> Mux<T> {
             }
         }
         None
+    }
+
+    /// What the streams hold together.
+    pub(crate) fn load(&self) -> LinkLoad {
+        let mut load = LinkLoad {
+            streams: self.streams.len(),
+            ..LinkLoad::default()
+        };
+        for (_, stream) in &self.streams {
+            load.outgoing_bytes += stream.send.queued_bytes();
+            load.incoming_bytes += stream.receive.queued_bytes();
+            load.stalled_streams += usize::from(stream.send.is_stalled());
+        }
+        load
     }
 
     /// What each stream holds.

@@ -121,8 +121,12 @@ impl SendHalf {
 
     /// Credit has just run out with more to send; told once until there is new credit.
     pub(super) fn becomes_blocked(&mut self) -> bool {
-        let blocked = self.credit == Some(0) && !self.queue.is_empty();
-        blocked && !std::mem::replace(&mut self.blocked_told, true)
+        self.is_stalled() && !std::mem::replace(&mut self.blocked_told, true)
+    }
+
+    /// Bytes wait for credit.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.credit == Some(0) && !self.queue.is_empty()
     }
 
     /// The next payload of at most `max_bytes` that credit allows.

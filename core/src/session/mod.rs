@@ -11,7 +11,7 @@ mod flight;
 mod tests;
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use config::SessionConfig;
 use flight::Flight;
@@ -89,6 +89,8 @@ pub(crate) struct Session {
     resumptions: u64,
     /// The peer has not yet spoken since the last resumption.
     unconfirmed: bool,
+    /// How long the newest acknowledgement took.
+    round_trip: Option<Duration>,
     memory: LinkMemory,
 }
 
@@ -131,6 +133,7 @@ impl Session {
             fruitless: 0,
             resumptions: 0,
             unconfirmed: false,
+            round_trip: None,
             memory: LinkMemory::new(memory),
         }
     }
@@ -150,6 +153,11 @@ impl Session {
     /// Packets taken from the peer: what it is told with a resumption.
     pub(crate) fn received(&self) -> u64 {
         self.received
+    }
+
+    /// How long the newest acknowledgement took.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
     }
 
     /// Bytes kept for a replay.
@@ -212,6 +220,7 @@ impl Session {
         }
         if let Some(sent_at) = newest {
             let round_trip = now.saturating_duration_since(sent_at);
+            self.round_trip = Some(round_trip);
             self.flight.acknowledged(now, round_trip, self.acknowledged);
         }
         self.waiting_since = (self.replayed > 0).then_some(now);
@@ -428,7 +437,7 @@ impl Session {
     }
 
     /// Longer after each resumption that led to nothing: a path may be so slow that one packet takes longer.
-    fn silence(&self) -> std::time::Duration {
+    fn silence(&self) -> Duration {
         self.config.silence_timeout * 2_u32.saturating_pow(self.fruitless.saturating_sub(1))
     }
 }

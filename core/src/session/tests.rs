@@ -71,6 +71,16 @@ const fn ack(received: u64) -> Packet {
 // ---- acknowledgement ----
 
 #[test]
+fn a_round_trip_is_that_of_the_newest_acknowledged_packet() {
+    let (mut session, now) = (session(), epoch());
+    assert_eq!(session.round_trip(), None);
+    send(&mut session, now, 0..1);
+    send(&mut session, now + DELAY, 1..2);
+    assert_eq!(session.take(now + 3 * DELAY, &ack(2)), Ok(false));
+    assert_eq!(session.round_trip(), Some(2 * DELAY));
+}
+
+#[test]
 fn packets_are_acknowledged_after_so_many() {
     let (mut session, now) = (session(), epoch());
     take(&mut session, now, 4);

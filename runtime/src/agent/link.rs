@@ -17,7 +17,7 @@ use super::{Agent, HeldLink, Report};
 use crate::grpc::{Caller, ClientConnection, Http2Config};
 use crate::runtime::Runtime;
 use crate::timer::{Timer, timeout_at};
-use crate::tunnel::{Tunnel, TunnelDriver, TunnelEnd};
+use crate::tunnel::{MeasuredTunnel, Tunnel, TunnelDriver, TunnelEnd};
 
 /// How long a server may take to confirm the end of an idle call, or of all when the agent stops.
 const FAREWELL_TIME: Duration = Duration::from_secs(5);
@@ -54,6 +54,8 @@ impl<R: Runtime> Agent<R> {
         let mut machine = Link::new(config, *negotiated);
         machine.handle_established(self.runtime.now());
         let tunnel = Tunnel::new(id, machine, observer);
+        self.metrics
+            .tunnel_began(MeasuredTunnel::new(&self.runtime, &tunnel));
         let held = HeldLink {
             tunnel: Arc::clone(&tunnel),
             session: *session,

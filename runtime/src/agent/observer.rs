@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use dialback_core::PacketKind;
+use dialback_core::Packet;
 use dialback_core::agent::{Link, LinkEvent};
 use dialback_core::wire::Status;
 
@@ -101,12 +101,12 @@ impl<R: Runtime> Observer<Link> for LinkObserver<R> {
         &self.server_id
     }
 
-    fn received(&self, kind: PacketKind) {
-        self.metrics.packet(Segment::ToAgent, kind);
+    fn received(&self, packet: &Packet) {
+        self.metrics.tunnel_packet(Segment::ToAgent, packet);
     }
 
-    fn sent(&self, kind: PacketKind) {
-        self.metrics.packet(Segment::FromAgent, kind);
+    fn sent(&self, packet: &Packet) {
+        self.metrics.tunnel_packet(Segment::FromAgent, packet);
     }
 
     /// The reference's agent has no metric of it; a paused tunnel shows in the server's.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use dialback_core::wire::Code;
-use dialback_core::{CloseReason, PacketKind};
+use dialback_core::{CloseReason, Packet, PacketKind};
 use prometheus::{Histogram, IntCounterVec, IntGauge, Registry};
 
 use super::family::{Families, OnTouch};
 use super::kubernetes::LeaseWatch;
+use super::live_tunnels::Measured;
 use super::packets::{Packets, Segment};
 use super::tunnels::Tunnels;
 
@@ -101,6 +102,7 @@ impl AgentMetrics {
 
     /// A connection to an endpoint is open.
     pub fn endpoint_opened(&self) {
+        self.tunnels.stream_opened();
         self.open_endpoint_connections.inc();
     }
 
@@ -152,6 +154,17 @@ impl AgentMetrics {
     /// A packet passed.
     pub fn packet(&self, segment: Segment, kind: PacketKind) {
         self.packets.packet(segment, kind);
+    }
+
+    /// A packet of a tunnel passed: as [`Self::packet`], and its bytes.
+    pub fn tunnel_packet(&self, segment: Segment, packet: &Packet) {
+        self.packets.packet(segment, packet.kind());
+        self.tunnels.packet(segment, packet);
+    }
+
+    /// A tunnel began; it is shown for as long as it lasts.
+    pub(crate) fn tunnel_began(&self, tunnel: impl Measured + 'static) {
+        self.tunnels.began(tunnel);
     }
 
     /// A stream failed: while sending a packet of this kind, or while receiving (`None`).

@@ -57,7 +57,7 @@ fn konnectivity() -> BTreeMap<&'static str, Family> {
 }
 
 /// Touches every metric of the server, with each value of each label that it can have.
-fn server() -> Registry {
+pub(super) fn server() -> Registry {
     let metrics = ServerMetrics::new();
     let second = Duration::from_secs(1);
     for failure in [
@@ -101,7 +101,7 @@ fn server() -> Registry {
     metrics.registry().clone()
 }
 
-fn agent() -> Registry {
+pub(super) fn agent() -> Registry {
     let metrics = AgentMetrics::new();
     let second = Duration::from_secs(1);
     metrics.endpoint_dialled(second);
@@ -122,7 +122,7 @@ fn agent() -> Registry {
     metrics.registry().clone()
 }
 
-fn client() -> Registry {
+pub(super) fn client() -> Registry {
     let metrics = ClientMetrics::new();
     for reason in [
         client::DialFailure::Unknown,

@@ -8,11 +8,14 @@
 mod agent;
 mod certificates;
 mod client;
+#[cfg(test)]
+mod documented;
 mod family;
 #[cfg(test)]
 mod konnectivity;
 mod kubernetes;
 mod limits;
+mod live_tunnels;
 mod packets;
 mod process;
 mod server;
@@ -25,6 +28,7 @@ pub(crate) use client::ClientConnectionGauge;
 pub use client::ClientMetrics;
 pub use family::Counted;
 pub use limits::Limit;
+pub(crate) use live_tunnels::{Measured, Measurement};
 pub use packets::Segment;
 pub use server::{ServerMetrics, TlsListener};
 pub use text::{CONTENT_TYPE, render};

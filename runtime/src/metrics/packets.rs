@@ -25,7 +25,7 @@ pub enum Segment {
 impl Segment {
     const COUNT: usize = 4;
 
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::FromClient => "from_client",
             Self::ToClient => "to_client",

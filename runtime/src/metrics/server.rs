@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use dialback_core::server::{DialFailure, ResumeRefused};
 use dialback_core::wire::Code;
-use dialback_core::{CloseReason, PacketKind};
+use dialback_core::{CloseReason, Packet, PacketKind};
 use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::family::{Counted, Families, OnTouch};
 use super::kubernetes::{LeaseCollection, LeasePublication, TokenReviews};
 use super::limits::{Limit, LimitsReached};
+use super::live_tunnels::Measured;
 use super::packets::{Packets, Segment};
 use super::tunnels::{ResumesRefused, Tunnels};
 use crate::server::AgentRefused;
@@ -176,6 +177,7 @@ impl ServerMetrics {
 
     /// A connection is established; its dial took that long.
     pub fn opened(&self, took: Duration) {
+        self.tunnels.stream_opened();
         self.dial_duration.touch().observe(took.as_secs_f64());
         self.established_connections.touch().inc();
     }
@@ -245,6 +247,17 @@ impl ServerMetrics {
     /// A packet passed.
     pub fn packet(&self, segment: Segment, kind: PacketKind) {
         self.packets.packet(segment, kind);
+    }
+
+    /// A packet of a tunnel passed: as [`Self::packet`], and its bytes.
+    pub fn tunnel_packet(&self, segment: Segment, packet: &Packet) {
+        self.packets.packet(segment, packet.kind());
+        self.tunnels.packet(segment, packet);
+    }
+
+    /// A tunnel began; it is shown for as long as it lasts.
+    pub(crate) fn tunnel_began(&self, tunnel: impl Measured + 'static) {
+        self.tunnels.began(tunnel);
     }
 
     /// A stream failed: while sending a packet of this kind, or while receiving (`None`).

@@ -18,7 +18,7 @@ use crate::grpc::{Call, MessageStream};
 use crate::metadata::{header_values, insert, insert_secret};
 use crate::net::PeerAddr;
 use crate::runtime::Runtime;
-use crate::tunnel::{Tunnel, lose_transport};
+use crate::tunnel::{MeasuredTunnel, Tunnel, lose_transport};
 
 /// A call that was answered, and the tunnel that it carries.
 pub(super) struct AcceptedCall {
@@ -156,6 +156,8 @@ impl<R: Runtime> Server<R> {
         let mut machine = Link::new(self.config.link.clone(), negotiated, first_dial);
         machine.handle_established(self.runtime.now());
         let tunnel = Tunnel::new(self.new_link_id(), machine, observer);
+        self.metrics
+            .tunnel_began(MeasuredTunnel::new(&self.runtime, &tunnel));
         self.connected(&tunnel, &agent);
         if self.stop.is_draining() {
             tunnel.with(Link::drain);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use dialback_core::PacketKind;
+use dialback_core::Packet;
 use dialback_core::server::{Link, LinkEvent};
 use dialback_core::wire::Status;
 use tokio::sync::Notify;
@@ -101,12 +101,12 @@ impl<R: Runtime> Observer<Link> for LinkObserver<R> {
         &self.agent_id
     }
 
-    fn received(&self, kind: PacketKind) {
-        self.metrics.packet(Segment::FromAgent, kind);
+    fn received(&self, packet: &Packet) {
+        self.metrics.tunnel_packet(Segment::FromAgent, packet);
     }
 
-    fn sent(&self, kind: PacketKind) {
-        self.metrics.packet(Segment::ToAgent, kind);
+    fn sent(&self, packet: &Packet) {
+        self.metrics.tunnel_packet(Segment::ToAgent, packet);
     }
 
     fn paused(&self, paused: bool) {

@@ -162,7 +162,7 @@ impl<R: Runtime, M: Machine> TunnelDriver<R, M> {
                     bytes += message.len();
                     match decode(message) {
                         Ok(Decoded::Packet(packet)) => {
-                            self.tunnel.observer.received(packet.kind());
+                            self.tunnel.observer.received(&packet);
                             self.batch.push(packet);
                         }
                         // Extension points of the protocol: what a peer may send and nobody must know.
@@ -210,7 +210,7 @@ impl<R: Runtime, M: Machine> TunnelDriver<R, M> {
             let Some(packet) = packet.flatten() else {
                 return Poll::Ready(Ok(()));
             };
-            self.tunnel.observer.sent(packet.kind());
+            self.tunnel.observer.sent(&packet);
             stream.send(Frame::from(packet))?;
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
-use dialback_core::{CloseReason, Initiator, Packet, StreamId};
+use dialback_core::{CloseReason, Initiator, LinkLoad, Packet, StreamId};
 
 /// What both ends' links have in common, for the code that is written once.
 pub(crate) trait Machine: fmt::Debug + Send + 'static {
@@ -24,6 +24,7 @@ pub(crate) trait Machine: fmt::Debug + Send + 'static {
     fn wants_read(&self) -> bool;
     fn poll_wake(&mut self) -> Option<StreamId>;
     fn poll_event(&mut self) -> Option<Self::Event>;
+    fn load(&self) -> Option<LinkLoad>;
 }
 
 macro_rules! machine {
@@ -66,6 +67,9 @@ macro_rules! machine {
             }
             fn poll_event(&mut self) -> Option<$event> {
                 Self::poll_event(self)
+            }
+            fn load(&self) -> Option<LinkLoad> {
+                Self::load(self)
             }
         }
     };

@@ -5,6 +5,7 @@
 
 mod driver;
 mod machine;
+mod measured;
 mod pump;
 mod read_buffer;
 #[cfg(test)]
@@ -17,10 +18,11 @@ use std::task::{Context, Waker};
 use std::time::Instant;
 
 use dialback_core::wire::Status;
-use dialback_core::{LinkId, PacketKind, StreamId};
+use dialback_core::{LinkId, Packet, StreamId};
 
 pub(crate) use driver::{TunnelDriver, TunnelEnd, lose_transport};
 pub(crate) use machine::Machine;
+pub(crate) use measured::MeasuredTunnel;
 pub(crate) use pump::{Port, PortOutput, Pump, PumpEnd};
 pub(crate) use read_buffer::poll_read;
 
@@ -33,10 +35,10 @@ pub(crate) trait Observer<M: Machine>: fmt::Debug + Send + Sync + 'static {
     fn peer_id(&self) -> &str;
 
     /// A packet came from the peer.
-    fn received(&self, kind: PacketKind);
+    fn received(&self, packet: &Packet);
 
     /// A packet is handed to the transport.
-    fn sent(&self, kind: PacketKind);
+    fn sent(&self, packet: &Packet);
 
     /// Reading from the peer stops, because a stream's queue is full, or goes on.
     fn paused(&self, paused: bool);

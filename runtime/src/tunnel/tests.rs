@@ -26,8 +26,8 @@ impl Observer<Link> for Reentrant {
         "agent"
     }
 
-    fn received(&self, _: PacketKind) {}
-    fn sent(&self, _: PacketKind) {}
+    fn received(&self, _: &Packet) {}
+    fn sent(&self, _: &Packet) {}
     fn paused(&self, _: bool) {}
     fn receive_failed(&self, _: &Status) {}
 }

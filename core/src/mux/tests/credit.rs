@@ -52,6 +52,27 @@ fn the_end_needs_no_credit_but_waits_for_data_that_does() {
 }
 
 #[test]
+fn what_waits_and_for_whom_is_told() {
+    let mut t = Fixture::with_credit(config(), 100);
+    let (stalled, moving) = (t.open(1), t.open(2));
+    t.push(stalled, 300);
+    t.push(moving, 50);
+    t.receive(2, 70);
+    t.transmit_data();
+    let load = LinkLoad {
+        streams: 2,
+        outgoing_bytes: 200,
+        incoming_bytes: 70,
+        stalled_streams: 1,
+        ..LinkLoad::default()
+    };
+    assert_eq!(t.mux.load(), load);
+
+    t.mux.receive_credit(conn(1), 1000);
+    assert_eq!(t.mux.load().stalled_streams, 0, "it only has to be sent");
+}
+
+#[test]
 fn credit_up_to_the_largest_window_is_taken() {
     let mut t = Fixture::with_credit(config(), 1);
     t.open(1);
