@@ -210,7 +210,7 @@ async fn a_server_is_probed_over_a_unix_socket_too() {
     let socket = bind_unix(&path, ExistingFile::ReplaceSocket).unwrap();
     let listener = runtime.unix_listener(socket.listener).unwrap();
     let metrics = ServerMetrics::new();
-    let routes = server_health(|| true, metrics.registry().clone());
+    let routes = server_health(|| true.into(), metrics.registry().clone());
     let (asked, answered) = oneshot::channel();
     let probe = async {
         let mut client = UnixStream::connect(&path).await.unwrap();

@@ -7,6 +7,7 @@ use dialback_runtime::metrics::render;
 use dialback_runtime::server::{
     AgentAuthenticator, AgentIdentity, AgentRefused, Authentication, BearerToken, ServerConfig,
 };
+use dialback_tests::agent::{AgentOptions, RunningAgent};
 use dialback_tests::call::{CONNECT, Connection, End};
 use dialback_tests::peers::{PlayedAgent, agent_tls};
 use dialback_tests::pki::Pki;
@@ -94,6 +95,10 @@ fn a_token_is_asked_for_and_looked_at() {
             let end = PlayedAgent::connect_with(&pki, at, metadata).await.err();
             assert_eq!(end, Some(refused(text)));
         }
+        assert_eq!(
+            server.server.complaints(),
+            [format!("an agent was refused: {}", cases[3].1)]
+        );
         // What an agent says about itself is looked at first.
         let nobody = [("authorization", "Bearer bad")];
         let end = PlayedAgent::connect_with(&pki, at, &nobody).await.err();
@@ -118,6 +123,28 @@ fn a_token_is_asked_for_and_looked_at() {
             &format!("{failures}{{cause=\"timed_out\"}} 0")
         ));
         drop(agent);
+        server.stop(Duration::ZERO).await;
+    });
+}
+
+/// Or nobody could tell from outside why an agent is not ready.
+#[test]
+fn a_refused_agent_says_what_it_was_told() {
+    run(async |_log| {
+        let pki = Pki::new();
+        let (server, _) = server(&pki, MINUTE);
+        let at = server.agent_address;
+        let agent = RunningAgent::start(&pki, at, AgentOptions::default());
+        eventually("a refusal", || agent.agent.complaints().len() > 1).await;
+        assert_eq!(
+            agent.agent.complaints(),
+            [
+                "connected to 0 of 1 servers",
+                "last attempt to connect failed: server refused the connection: \
+                 rpc error: code = Unknown desc = Authentication context was not found in metadata",
+            ]
+        );
+        agent.stop().await;
         server.stop(Duration::ZERO).await;
     });
 }

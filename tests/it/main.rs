@@ -21,6 +21,7 @@ mod half_close;
 mod idle;
 mod long_path;
 mod loss;
+mod metrics;
 mod probe;
 mod resume;
 mod rolling;

@@ -1,10 +1,12 @@
 //! The agent's health and admin ports.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use dialback_runtime::Runtime;
 use dialback_runtime::agent::Agent;
-use dialback_runtime::http::{agent_admin, agent_health};
+use dialback_runtime::http::{Readiness, agent_admin, agent_health};
+use dialback_runtime::metrics::CertificateMetrics;
 
 use crate::daemon::Tasks;
 use crate::daemon::listener::answer;
@@ -17,13 +19,19 @@ pub(super) fn serve<R: Runtime>(
     agent: &Arc<Agent<R>>,
     health: R::TcpListener,
     admin: R::TcpListener,
+    certificates: CertificateMetrics,
     options: &AgentOptions,
 ) {
-    let ready = Arc::clone(agent);
-    let routes = agent_health(
-        move || ready.connected() > 0,
-        agent.metrics().registry().clone(),
-    );
+    let serving = Arc::clone(agent);
+    let readiness = move || {
+        let mut missing = serving.complaints();
+        missing.extend(certificates.complaints(SystemTime::now()));
+        Readiness {
+            ready: serving.connected() > 0,
+            missing,
+        }
+    };
+    let routes = agent_health(readiness, agent.metrics().registry().clone());
     tasks.spawn(answer(runtime.clone(), health, routes));
     tasks.spawn(answer(
         runtime.clone(),

@@ -54,9 +54,10 @@ async fn serve<R: Runtime>(
         }
     }
     let metrics = Arc::new(AgentMetrics::new());
+    let certificates = CertificateMetrics::new(metrics.registry());
     let reloads = Reloads::new(
         vec![source],
-        CertificateMetrics::new(metrics.registry()),
+        certificates.clone(),
         options.certificate_reload_interval,
     );
     let leases = lease_counter(&options, &metrics).await?;
@@ -65,7 +66,15 @@ async fn serve<R: Runtime>(
     let admin = bind(&runtime, &options.admin).map_err(StartError::Admin)?;
 
     let mut tasks = Tasks::new(&runtime);
-    super::health::serve(&mut tasks, &runtime, &agent, health, admin, &options);
+    super::health::serve(
+        &mut tasks,
+        &runtime,
+        &agent,
+        health,
+        admin,
+        certificates,
+        &options,
+    );
     tracing::info!(
         agent_id = options.agent_id, servers = options.server_hosts.join(" "), health = %options.health,
         admin = %options.admin, "serving"

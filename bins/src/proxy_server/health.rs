@@ -1,9 +1,11 @@
 //! The server's health and admin ports.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use dialback_runtime::Runtime;
-use dialback_runtime::http::{server_admin, server_health};
+use dialback_runtime::http::{Readiness, server_admin, server_health};
+use dialback_runtime::metrics::CertificateMetrics;
 use dialback_runtime::server::Server;
 
 use crate::daemon::Tasks;
@@ -16,11 +18,20 @@ pub(super) fn serve<R: Runtime>(
     server: &Arc<Server<R>>,
     health: R::TcpListener,
     admin: R::TcpListener,
+    certificates: CertificateMetrics,
     profiling: bool,
 ) {
-    let ready = Arc::clone(server);
+    let serving = Arc::clone(server);
+    let readiness = move || {
+        let mut missing = serving.complaints();
+        missing.extend(certificates.complaints(SystemTime::now()));
+        Readiness {
+            ready: serving.is_ready(),
+            missing,
+        }
+    };
     let registry = server.metrics().registry().clone();
-    let routes = server_health(move || ready.is_ready(), registry.clone());
+    let routes = server_health(readiness, registry.clone());
     tasks.spawn(answer(runtime.clone(), health, routes));
     tasks.spawn(answer(
         runtime.clone(),

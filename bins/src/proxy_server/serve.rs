@@ -53,9 +53,10 @@ async fn serve<R: Runtime>(
     let health = bind(&runtime, &options.health).map_err(StartError::Health)?;
 
     let metrics = Arc::new(ServerMetrics::new());
+    let certificates = CertificateMetrics::new(metrics.registry());
     let reloads = Reloads::new(
         sources,
-        CertificateMetrics::new(metrics.registry()),
+        certificates.clone(),
         options.certificate_reload_interval,
     );
     let config = ServerConfig {
@@ -71,6 +72,7 @@ async fn serve<R: Runtime>(
         &server,
         health,
         admin,
+        certificates,
         options.profiling,
     );
     {

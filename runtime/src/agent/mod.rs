@@ -41,9 +41,19 @@ pub struct Agent<R: Runtime> {
     metrics: Arc<AgentMetrics>,
     links: Mutex<BTreeMap<LinkId, HeldLink>>,
     connected: watch::Sender<usize>,
+    trouble: Mutex<Trouble>,
     leases: watch::Sender<Option<u64>>,
     draining: watch::Sender<bool>,
     stopped: watch::Sender<bool>,
+}
+
+/// What keeps the agent from being connected to all servers.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// Servers that it means to be connected to.
+    known_servers: u64,
+    /// Why the last attempt failed, if it did.
+    attempt: Option<String>,
 }
 
 /// A tunnel that is up, or waits for another transport.
@@ -92,6 +102,7 @@ impl<R: Runtime> Agent<R> {
             metrics,
             links: Mutex::new(BTreeMap::new()),
             connected: watch::Sender::new(0),
+            trouble: Mutex::default(),
             leases: watch::Sender::new(None),
             draining: watch::Sender::new(false),
             stopped: watch::Sender::new(false),
@@ -148,6 +159,23 @@ impl<R: Runtime> Agent<R> {
     #[must_use]
     pub fn connected(&self) -> usize {
         *self.connected.borrow()
+    }
+
+    /// What is missing for it to be connected to every server, in sentences: how many are not, and why the last
+    /// attempt to connect failed. Parts of it are the server's words.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        let connected = self.connected();
+        let trouble = self.trouble();
+        let known = usize::try_from(trouble.known_servers).unwrap_or(usize::MAX);
+        let known = known.max(1);
+        if connected >= known {
+            return Vec::new();
+        }
+        let servers = format!("connected to {connected} of {known} servers");
+        let attempt = trouble.attempt.as_ref();
+        let attempt = attempt.map(|error| format!("last attempt to connect failed: {error}"));
+        std::iter::once(servers).chain(attempt).collect()
     }
 
     /// Follows [`Agent::connected`].
@@ -235,6 +263,10 @@ impl<R: Runtime> Agent<R> {
             .values()
             .map(|held| Arc::clone(&held.tunnel))
             .collect()
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn targets(&self) -> MutexGuard<'_, Targets> {
@@ -384,8 +416,12 @@ impl<R: Runtime> FleetRun<R> {
                     let host = agent.targets().next_host();
                     let connecting = async move {
                         let report = match agent.connect(host).await {
-                            Ok(established) => Report::Connected(attempt, Box::new(established)),
+                            Ok(established) => {
+                                agent.trouble().attempt = None;
+                                Report::Connected(attempt, Box::new(established))
+                            }
                             Err(error) => {
+                                agent.trouble().attempt = Some(error.to_string());
                                 tracing::warn!(server = agent.servers[host].address, %error, "cannot connect to the proxy server");
                                 Report::AttemptFailed(attempt)
                             }
@@ -438,6 +474,7 @@ impl<R: Runtime> FleetRun<R> {
             FleetEvent::KnownServers { count } => {
                 tracing::debug!(count, "expected number of servers");
                 self.agent.metrics.known_servers(count);
+                self.agent.trouble().known_servers = count;
             }
             FleetEvent::Links { connected, leaving } => {
                 tracing::info!(connected, leaving, "connections to servers");
@@ -450,6 +487,7 @@ impl<R: Runtime> FleetRun<R> {
                     ?timeout,
                     "connecting to the proxy server took too long"
                 );
+                self.agent.trouble().attempt = Some(format!("no answer within {timeout:?}"));
             }
             FleetEvent::Waiting { wait, .. } => tracing::debug!(?wait, "next attempt to connect"),
             FleetEvent::LinkLimitReached { limit } => {

@@ -4,11 +4,13 @@
 //! can reach a port may ask it anything, so every connection is bounded in number, size and time.
 
 mod connection;
+mod readiness;
 mod request;
 mod response;
 mod routes;
 mod serve;
 
+pub use readiness::Readiness;
 pub use request::Request;
 pub use response::Response;
 pub use routes::{agent_admin, agent_health, server_admin, server_health};

@@ -2,6 +2,7 @@
 
 use prometheus::Registry;
 
+use super::readiness::Readiness;
 use super::request::Request;
 use super::response::Response;
 use super::serve::Routes;
@@ -22,13 +23,12 @@ const PROFILES: [&str; 9] = [
 
 /// The server's health port: `/healthz`, `/readyz`, `/ready`, `/metrics`.
 pub fn server_health(
-    ready: impl Fn() -> bool + Send + Sync + 'static,
+    readiness: impl Fn() -> Readiness + Send + Sync + 'static,
     registry: Registry,
 ) -> impl Routes {
     move |request: &Request<'_>| match request.path {
         "/healthz" => Response::ok("ok"),
-        "/readyz" | "/ready" if ready() => Response::ok("ok"),
-        "/readyz" | "/ready" => Response::plain(500, "no connection to any proxy agent"),
+        "/readyz" | "/ready" => readiness().of_server(is_verbose(request)),
         "/metrics" => metrics(request, &registry),
         _ => Response::not_found(),
     }
@@ -44,21 +44,17 @@ pub fn server_admin(registry: Registry, profiling: bool) -> impl Routes {
 
 /// The agent's health port: `/healthz`, `/readyz`, `/ready`, `/metrics`.
 pub fn agent_health(
-    ready: impl Fn() -> bool + Send + Sync + 'static,
+    readiness: impl Fn() -> Readiness + Send + Sync + 'static,
     registry: Registry,
 ) -> impl Routes {
     move |request: &Request<'_>| match request.path {
         "/healthz" => Response::ok("ok"),
         "/readyz" | "/ready" => {
-            if !ready() {
+            let readiness = readiness();
+            if !readiness.ready {
                 tracing::info!("readiness check failed: no servers connected");
-                let checks = "[+]ping ok\n[-]server-connected failed: no servers connected\n";
-                Response::plain(503, checks)
-            } else if request.parameters("verbose").next().is_some() {
-                Response::ok("[+]ping ok\n[+]server-connected ok\ncheck passed\n")
-            } else {
-                Response::ok("ok")
             }
+            readiness.of_agent(is_verbose(request))
         }
         "/metrics" => metrics(request, &registry),
         _ => Response::not_found(),
@@ -79,6 +75,11 @@ pub fn agent_admin(health_port: u16, profiling: bool) -> impl Routes {
         }
         _ => pprof(request, profiling),
     }
+}
+
+/// Any value counts, as in the reference.
+fn is_verbose(request: &Request<'_>) -> bool {
+    request.parameters("verbose").next().is_some()
 }
 
 fn metrics(request: &Request<'_>, registry: &Registry) -> Response {
@@ -156,7 +157,7 @@ mod tests {
     #[test]
     fn a_servers_health() {
         let metrics = ServerMetrics::new();
-        let ready = server_health(|| true, metrics.registry().clone());
+        let ready = server_health(|| true.into(), metrics.registry().clone());
         expect(
             &ready,
             &[
@@ -170,7 +171,7 @@ mod tests {
                 ("/debug/pprof/", NOT_FOUND),
             ],
         );
-        let not_ready = server_health(|| false, metrics.registry().clone());
+        let not_ready = server_health(|| false.into(), metrics.registry().clone());
         let refused = (500, "no connection to any proxy agent");
         expect(
             &not_ready,
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn an_agents_health() {
         let metrics = AgentMetrics::new();
-        let ready = agent_health(|| true, metrics.registry().clone());
+        let ready = agent_health(|| true.into(), metrics.registry().clone());
         let verbose = (200, "[+]ping ok\n[+]server-connected ok\ncheck passed\n");
         expect(
             &ready,
@@ -200,7 +201,7 @@ mod tests {
                 ("/livez", NOT_FOUND),
             ],
         );
-        let not_ready = agent_health(|| false, metrics.registry().clone());
+        let not_ready = agent_health(|| false.into(), metrics.registry().clone());
         let refused = (
             503,
             "[+]ping ok\n[-]server-connected failed: no servers connected\n",
@@ -216,9 +217,55 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_is_told_where_it_is_asked_for() {
+        let lacking = |ready| {
+            move || Readiness {
+                ready,
+                missing: vec!["connected to 2 of 3 servers".to_owned(), "a\nb".to_owned()],
+            }
+        };
+        let registry = ServerMetrics::new().registry().clone();
+        let lines = "[!]connected to 2 of 3 servers\n[!]a b\n";
+        let unready = "no connection to any proxy agent";
+        expect(
+            &server_health(lacking(true), registry.clone()),
+            &[
+                ("/readyz", OK),
+                ("/readyz?verbose", (200, &format!("ok\n{lines}"))),
+            ],
+        );
+        expect(
+            &server_health(lacking(false), registry.clone()),
+            &[
+                ("/readyz", (500, unready)),
+                ("/readyz?verbose", (500, &format!("{unready}\n{lines}"))),
+            ],
+        );
+        let connected = "[+]ping ok\n[+]server-connected ok\n";
+        expect(
+            &agent_health(lacking(true), registry.clone()),
+            &[
+                ("/readyz", OK),
+                (
+                    "/readyz?verbose",
+                    (200, &format!("{connected}{lines}check passed\n")),
+                ),
+            ],
+        );
+        let failed = "[+]ping ok\n[-]server-connected failed: no servers connected\n";
+        expect(
+            &agent_health(lacking(false), registry),
+            &[
+                ("/readyz", (503, failed)),
+                ("/readyz?verbose", (503, &format!("{failed}{lines}"))),
+            ],
+        );
+    }
+
+    #[test]
     fn metrics_are_on_both_ports_of_a_server() {
         let metrics = ServerMetrics::new();
-        let health = server_health(|| true, metrics.registry().clone());
+        let health = server_health(|| true.into(), metrics.registry().clone());
         let admin = server_admin(metrics.registry().clone(), false);
         let name = "konnectivity_network_proxy_server_http_connections";
         for (status, body) in [ask(&health, "/metrics"), ask(&admin, "/metrics")] {

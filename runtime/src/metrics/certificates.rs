@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use prometheus::core::Collector as _;
 use prometheus::{IntCounterVec, IntGaugeVec, Registry};
 
 use super::family::Families;
@@ -45,10 +46,27 @@ impl CertificateMetrics {
 
     /// The certificates that this flag names end then.
     pub fn expire(&self, flag: &str, at: SystemTime) {
-        let since = at.duration_since(SystemTime::UNIX_EPOCH);
-        let seconds = since.unwrap_or(Duration::ZERO).as_secs();
-        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-        self.expiry.with_label_values(&[flag]).set(seconds);
+        self.expiry.with_label_values(&[flag]).set(seconds(at));
+    }
+
+    /// What is wrong with certificates at this time, in sentences: those that have ended, and new ones that were refused.
+    #[must_use]
+    pub fn complaints(&self, now: SystemTime) -> Vec<String> {
+        let now = seconds(now);
+        let ended = series(&self.expiry)
+            .into_iter()
+            .filter(|(_, end)| *end < now)
+            .map(|(flag, end)| {
+                let days = (now - end) / (24 * 60 * 60);
+                format!("certificate of --{flag} ended {days} days ago")
+            });
+        let refused = series(&self.last_reload_successful)
+            .into_iter()
+            .filter(|(_, successful)| *successful == 0)
+            .map(|(source, _)| {
+                format!("changed certificates of {source} were refused, the old ones are in use")
+            });
+        ended.chain(refused).collect()
     }
 
     /// What these connections use was read when the program started.
@@ -65,5 +83,61 @@ impl CertificateMetrics {
         self.last_reload_successful
             .with_label_values(&[source])
             .set(i64::from(taken_up));
+    }
+}
+
+/// Since 1970; what was before is 1970.
+fn seconds(at: SystemTime) -> i64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = since.unwrap_or(Duration::ZERO).as_secs();
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
+/// The one label and the value of each series, in the labels' order.
+fn series(family: &IntGaugeVec) -> Vec<(String, i64)> {
+    let mut series: Vec<_> = family
+        .collect()
+        .iter()
+        .flat_map(|family| family.get_metric())
+        .filter_map(|metric| {
+            let label = metric.get_label().first()?.value().to_owned();
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the gauges hold whole numbers"
+            )]
+            let value = metric.get_gauge().get_value() as i64;
+            Some((label, value))
+        })
+        .collect();
+    series.sort();
+    series
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_that_ended_and_those_refused_are_complained_of() {
+        let day = Duration::from_secs(24 * 60 * 60);
+        let now = SystemTime::UNIX_EPOCH + 20_000 * day;
+        let metrics = CertificateMetrics::new(&Registry::new());
+        metrics.expire("cluster-cert", now);
+        metrics.expire("server-cert", now - 3 * day);
+        metrics.loaded("agents");
+        assert_eq!(
+            metrics.complaints(now),
+            ["certificate of --server-cert ended 3 days ago"]
+        );
+        metrics.expire("server-cert", now + day);
+        assert!(metrics.complaints(now).is_empty());
+
+        metrics.reloaded("agents", false);
+        assert_eq!(
+            metrics.complaints(now),
+            ["changed certificates of agents were refused, the old ones are in use"]
+        );
+        metrics.reloaded("agents", true);
+        assert!(metrics.complaints(now).is_empty());
     }
 }

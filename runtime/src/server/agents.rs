@@ -205,7 +205,7 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> AgentConnection<R, T> {
     fn refuse(&self, call: AgentCall, refused: &AgentRefused) {
         let (peer, agent_id) = (self.peer, call.agent.agent_id);
         tracing::warn!(%peer, agent_id, error = %refused, "agent authentication failed");
-        self.server.metrics.agent_refused(refused);
+        self.server.refused(refused);
         call.call.reject(&refused.status());
     }
 

@@ -13,6 +13,7 @@ mod stop;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use dialback_core::server::{DialError, Link, Router, Sessions, Strategies};
 use dialback_core::wire::AgentMetadata;
@@ -33,6 +34,9 @@ use crate::tunnel::Tunnel;
 /// How many links a dial may meet that went down since they were chosen.
 const ROUTE_TRIES: usize = 3;
 
+/// For so long it is told that an agent was refused: a few of its attempts.
+const REFUSAL_TOLD: Duration = Duration::from_secs(5 * 60);
+
 /// A running proxy server; listeners are given to its `serve_*` methods.
 #[derive(Debug)]
 pub struct Server<R: Runtime> {
@@ -42,6 +46,8 @@ pub struct Server<R: Runtime> {
     agents: Mutex<Agents>,
     next_link: AtomicU64,
     stop: Stop,
+    /// An agent that was refused for its token, the newest.
+    last_refusal: Mutex<Option<(Instant, AgentRefused)>>,
 }
 
 /// Who is connected; touched when an agent comes or goes and once a dial, never for a packet.
@@ -73,6 +79,7 @@ impl<R: Runtime> Server<R> {
             agents: Mutex::new(agents),
             next_link: AtomicU64::new(1),
             stop: Stop::new(),
+            last_refusal: Mutex::default(),
         };
         server.report_backends(&server.agents());
         Arc::new(server)
@@ -82,6 +89,17 @@ impl<R: Runtime> Server<R> {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.agents().router.is_ready()
+    }
+
+    /// What keeps agents away, in sentences: that one was refused for its token within the last minutes, and why. Parts
+    /// of it are an authenticator's words.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        let now = self.runtime.now();
+        let refusal = self.last_refusal();
+        let recent = refusal.iter().filter(|(at, _)| now < *at + REFUSAL_TOLD);
+        let told = recent.map(|(_, refused)| format!("an agent was refused: {refused}"));
+        told.collect()
     }
 
     /// What this server counts.
@@ -184,6 +202,18 @@ impl<R: Runtime> Server<R> {
 
     fn agents(&self) -> MutexGuard<'_, Agents> {
         self.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An agent was refused for its token.
+    fn refused(&self, refused: &AgentRefused) {
+        self.metrics.agent_refused(refused);
+        *self.last_refusal() = Some((self.runtime.now(), refused.clone()));
+    }
+
+    fn last_refusal(&self) -> MutexGuard<'_, Option<(Instant, AgentRefused)>> {
+        self.last_refusal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stop_signal(&self) -> StopSignal {
