@@ -8,4 +8,5 @@ mod executor;
 mod mixed;
 mod network;
 mod reported;
+mod storm;
 mod world;
