@@ -1,5 +1,9 @@
 //! Which events make a log line: klog's `-v` and `--vmodule`.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use tracing::callsite::rebuild_interest_cache;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Level, Metadata, Subscriber};
@@ -8,22 +12,43 @@ use tracing_subscriber::layer::{Context, Filter};
 use super::source::Source;
 use crate::flags::VModule;
 
+/// The `-v` of a log, which can change while it is written.
+#[derive(Clone, Debug)]
+pub(super) struct Verbosity(Arc<AtomicI32>);
+
+impl Verbosity {
+    pub(super) fn new(level: i32) -> Self {
+        Self(Arc::new(AtomicI32::new(level)))
+    }
+
+    /// Changes it for all events from now on.
+    pub(super) fn set(&self, level: i32) {
+        self.0.store(level, Ordering::Relaxed);
+        // Whether a call site is of interest was asked once and is remembered there.
+        rebuild_interest_cache();
+    }
+
+    fn level(&self) -> i32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Lets an event through if the verbosity of its source file reaches the event's.
 #[derive(Clone, Debug)]
 pub(super) struct VerbosityFilter {
-    verbosity: i32,
+    verbosity: Verbosity,
     vmodule: VModule,
 }
 
 impl VerbosityFilter {
-    pub(super) fn new(verbosity: i32, vmodule: VModule) -> Self {
+    pub(super) fn new(verbosity: Verbosity, vmodule: VModule) -> Self {
         Self { verbosity, vmodule }
     }
 
     fn lets_through(&self, metadata: &Metadata<'_>) -> bool {
         let needed = verbosity_of(metadata);
         // As in klog, a pattern can only add lines.
-        needed <= self.verbosity
+        needed <= self.verbosity.level()
             || self
                 .vmodule
                 .level_for(Source::of(metadata).module())
@@ -62,8 +87,9 @@ impl<S: Subscriber> Filter<S> for VerbosityFilter {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        let highest = self.vmodule.highest().unwrap_or(self.verbosity);
-        Some(match highest.max(self.verbosity) {
+        let verbosity = self.verbosity.level();
+        let highest = self.vmodule.highest().unwrap_or(verbosity);
+        Some(match highest.max(verbosity) {
             ..5 => LevelFilter::INFO,
             5 => LevelFilter::DEBUG,
             6.. => LevelFilter::TRACE,

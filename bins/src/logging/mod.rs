@@ -11,6 +11,11 @@
 //! The daemons' default is `-v=4`, at which the reference prints something every second. Ours says there what an
 //! operator wants to know of normal work, and nothing per dial or per packet.
 //!
+//! `-v` can be changed while the process runs, with [`set_verbosity`].
+//!
+//! Of lines that repeat themselves, each place in the source code writes 30 in 10 seconds; one line then says
+//! `"n more like this"`. Debug lines and traces are all written.
+//!
 //! Every line reaches its file or standard error as one write before the call returns, so nothing is lost at exit.
 //! Values are quoted, and so whatever a peer sends stays within its line.
 //!
@@ -19,6 +24,7 @@
 
 mod filter;
 mod json;
+mod repeats;
 mod sink;
 mod source;
 mod text;
@@ -26,16 +32,18 @@ mod text;
 use std::io;
 use std::path::PathBuf;
 use std::process;
+use std::sync::OnceLock;
 
 use thiserror::Error;
 use time::{OffsetDateTime, UtcOffset};
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::Registry;
 
-use crate::flags::{LogFormat, LoggingOptions};
+use crate::flags::{self, LogFormat, LoggingOptions, Value as _};
 
-use filter::VerbosityFilter;
+use filter::{Verbosity, VerbosityFilter};
 use json::{JsonFields, JsonLines};
+use repeats::BoundedLines;
 use sink::Sink;
 use text::{TextFields, TextLines};
 
@@ -49,23 +57,47 @@ pub const PLAIN: &str = "dialback::plain";
 pub fn start(options: &LoggingOptions, program: &str) -> Result<(), LogError> {
     let clock = Clock::local();
     let sink = Sink::open(options, program, clock)?;
-    let filter = VerbosityFilter::new(options.verbosity.level, options.vmodule.clone());
+    let verbosity = Verbosity::new(options.verbosity.level);
+    let filter = VerbosityFilter::new(verbosity.clone(), options.vmodule.clone());
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(sink);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match options.format {
         LogFormat::Text => lines
             .fmt_fields(TextFields)
-            .event_format(TextLines::new(options, clock, process::id()))
+            .event_format(BoundedLines::new(TextLines::new(
+                options,
+                clock,
+                process::id(),
+            )))
             .with_filter(filter)
             .boxed(),
         LogFormat::Json => lines
             .fmt_fields(JsonFields)
-            .event_format(JsonLines::new(options))
+            .event_format(BoundedLines::new(JsonLines::new(options)))
             .with_filter(filter)
             .boxed(),
     };
-    let _ = tracing::subscriber::set_global_default(Registry::default().with(lines));
+    if tracing::subscriber::set_global_default(Registry::default().with(lines)).is_ok() {
+        let _ = VERBOSITY.set(verbosity);
+    }
+    Ok(())
+}
+
+/// That of this process's log, once it is started.
+static VERBOSITY: OnceLock<Verbosity> = OnceLock::new();
+
+/// Changes what `-v` said, for all that is logged from now on; `text` is what could stand behind the flag.
+///
+/// # Errors
+/// Why that can't be, in Go's words.
+pub fn set_verbosity(text: &str) -> Result<(), String> {
+    let mut value = flags::Verbosity::default();
+    value.set(text, false).map_err(|error| error.to_string())?;
+    if let Some(verbosity) = VERBOSITY.get() {
+        verbosity.set(value.level);
+        tracing::info!(v = value.level, "verbosity of the log changed");
+    }
     Ok(())
 }
 

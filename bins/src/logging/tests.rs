@@ -1,5 +1,6 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use time::{OffsetDateTime, UtcOffset};
 use tracing::{Level, debug, error, info, info_span, trace, warn};
@@ -7,8 +8,9 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::Registry;
 
-use super::filter::VerbosityFilter;
+use super::filter::{Verbosity, VerbosityFilter};
 use super::json::{JsonFields, JsonLines};
+use super::repeats::{BoundedLines, LINES, Repeats, WINDOW};
 use super::text::{TextFields, TextLines, write_header};
 use super::{Clock, PLAIN};
 use crate::flags::{KlogBool, LoggingOptions, TraceLocation, VModule};
@@ -71,7 +73,7 @@ fn text_with(
         .with_writer(kept.clone())
         .fmt_fields(TextFields)
         .event_format(TextLines::new(options, UTC, 17))
-        .with_filter(VerbosityFilter::new(verbosity, vmodule));
+        .with_filter(VerbosityFilter::new(Verbosity::new(verbosity), vmodule));
     tracing::subscriber::with_default(Registry::default().with(lines), log);
     kept.text()
 }
@@ -229,7 +231,7 @@ fn json_lines_hold_one_object_each() {
         .with_writer(kept.clone())
         .fmt_fields(JsonFields)
         .event_format(JsonLines::new(&LoggingOptions::default()))
-        .with_filter(VerbosityFilter::new(5, VModule::default()));
+        .with_filter(VerbosityFilter::new(Verbosity::new(5), VModule::default()));
     tracing::subscriber::with_default(Registry::default().with(lines), || {
         let _agent = info_span!("agent", agent = "a\"\n").entered();
         warn!(count = 3, ready = true, "half\nway");
@@ -256,4 +258,81 @@ fn json_lines_hold_one_object_each() {
     assert!(caller.starts_with("tests.rs:"), "{caller}");
     assert_eq!(objects[1]["severity"], "INFO");
     assert_eq!(objects[1]["v"], 5);
+}
+
+/// What `log` writes with repeats bounded, and what counts them.
+fn bounded(log: impl FnOnce()) -> (String, Arc<Repeats>) {
+    let kept = Kept::default();
+    let options = LoggingOptions {
+        skip_headers: KlogBool { on: true },
+        ..LoggingOptions::default()
+    };
+    let format = BoundedLines::new(TextLines::new(&options, UTC, 17));
+    let repeats = Arc::clone(&format.repeats);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(kept.clone())
+        .fmt_fields(TextFields)
+        .event_format(format)
+        .with_filter(VerbosityFilter::new(Verbosity::new(5), VModule::default()));
+    tracing::subscriber::with_default(Registry::default().with(lines), log);
+    (kept.text(), repeats)
+}
+
+#[test]
+fn a_place_that_repeats_itself_is_cut_short_and_its_rest_counted() {
+    let (text, repeats) = bounded(|| {
+        for peer in 0..100 {
+            warn!(peer, "handshake failed");
+        }
+        warn!("something else");
+    });
+    assert_eq!(text.matches("handshake failed").count(), LINES as usize);
+    assert!(text.ends_with("\"something else\"\n"), "{text}");
+
+    let due = repeats.due(Instant::now() + WINDOW);
+    let (told, _) = bounded(|| due.iter().for_each(|held| held.tell()));
+    assert!(
+        told.starts_with("\"70 more like this\" place=\"tests.rs:"),
+        "{told}"
+    );
+    assert!(
+        told.ends_with(" message_of_last=\"handshake failed\"\n"),
+        "{told}"
+    );
+    assert!(repeats.due(Instant::now() + WINDOW).is_empty());
+}
+
+#[test]
+fn debug_lines_and_whole_lines_are_never_held_back() {
+    let lines = LINES as usize + 1;
+    let (text, _) = bounded(|| {
+        for _ in 0..lines {
+            debug!("asked for");
+            error!(target: PLAIN, "whole");
+        }
+    });
+    assert_eq!(text.lines().count(), 2 * lines);
+}
+
+#[test]
+fn the_verbosity_of_a_log_changes_while_it_is_written() {
+    let kept = Kept::default();
+    let verbosity = Verbosity::new(4);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(kept.clone())
+        .fmt_fields(TextFields)
+        .event_format(TextLines::new(&LoggingOptions::default(), UTC, 17))
+        .with_filter(VerbosityFilter::new(verbosity.clone(), VModule::default()));
+    tracing::subscriber::with_default(Registry::default().with(lines), || {
+        for (level, message) in [(4, "before"), (5, "between"), (4, "after")] {
+            verbosity.set(level);
+            debug!("{message}");
+        }
+    });
+    let text = kept.text();
+    assert!(text.contains("between"));
+    assert!(
+        !text.contains("before") && !text.contains("after"),
+        "{text}"
+    );
 }
