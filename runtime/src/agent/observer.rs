@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use dialback_core::Packet;
 use dialback_core::agent::{Link, LinkEvent};
 use dialback_core::wire::Status;
+use dialback_core::{CloseReason, Packet};
 
 use tokio::sync::Notify;
 use tokio::sync::mpsc::WeakSender;
@@ -69,7 +69,8 @@ impl<R: Runtime> Observer<Link> for LinkObserver<R> {
                 self.metrics.endpoint_closed(&reason);
                 let (connect_id, initiator) =
                     (connect_id.map(|id| id.value()), reason.initiator().name());
-                if reason.is_orderly() {
+                // The loss of a tunnel is told of once, not for each of its streams.
+                if reason.is_orderly() || reason == CloseReason::TunnelLost {
                     tracing::debug!(%link, %stream, connect_id, ?lived, initiator, %reason, "stream ended");
                 } else {
                     tracing::info!(%link, %stream, connect_id, ?lived, initiator, %reason, "stream ended early");

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use dialback_core::Packet;
 use dialback_core::server::{Link, LinkEvent};
 use dialback_core::wire::Status;
+use dialback_core::{CloseReason, Packet};
 use tokio::sync::Notify;
 
 use super::Server;
@@ -65,7 +65,8 @@ impl<R: Runtime> Observer<Link> for LinkObserver<R> {
                 self.metrics.closed(lived, &reason);
                 let connect_id = connect_id.map(|id| id.value());
                 let initiator = reason.initiator().name();
-                if reason.is_orderly() {
+                // The loss of a tunnel is told of once, not for each of its streams.
+                if reason.is_orderly() || reason == CloseReason::TunnelLost {
                     tracing::debug!(%link, %stream, connect_id, agent_id, initiator, %reason, "stream ended");
                 } else {
                     tracing::info!(%link, %stream, connect_id, agent_id, initiator, %reason, "stream ended early");
