@@ -129,3 +129,40 @@ fn strangers_on_the_agent_listener_disturb_nobody() {
     serving.join().unwrap();
     pair.finish();
 }
+
+#[test]
+fn the_verbosity_of_the_log_is_changed_on_the_admin_port() {
+    let pair = Pair::start(Front::ConnectUnix, &[]);
+    let put = |port, level: &str| {
+        let mut admin = TcpStream::connect(pair.site.at(port)).unwrap();
+        admin.set_read_timeout(Some(PROMPTLY)).unwrap();
+        let length = level.len();
+        write!(
+            admin,
+            "PUT /debug/flags/v HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{level}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        admin.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    for (port, daemon) in [(8095, &pair.server), (8094, &pair.agent)] {
+        let answer = put(port, "6");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\nsuccessfully set klog.logging.verbosity to 6"));
+        assert!(
+            daemon
+                .logged()
+                .contains("\"verbosity of the log changed\" v=6")
+        );
+        let refused = put(port, "loud");
+        assert!(
+            refused.starts_with("HTTP/1.1 400 Bad Request\r\n"),
+            "{refused}"
+        );
+    }
+    let (endpoint, serving) = echo_once();
+    drop(dial(&pair, &endpoint));
+    serving.join().unwrap();
+    pair.finish();
+}

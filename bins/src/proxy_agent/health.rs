@@ -5,12 +5,13 @@ use std::time::SystemTime;
 
 use dialback_runtime::Runtime;
 use dialback_runtime::agent::Agent;
-use dialback_runtime::http::{Readiness, agent_admin, agent_health};
+use dialback_runtime::http::{Readiness, agent_admin, agent_health, with_verbosity};
 use dialback_runtime::metrics::CertificateMetrics;
 
 use crate::daemon::Tasks;
 use crate::daemon::listener::answer;
 use crate::flags::AgentOptions;
+use crate::logging::set_verbosity;
 
 /// Serves both until the tasks are dropped.
 pub(super) fn serve<R: Runtime>(
@@ -36,6 +37,9 @@ pub(super) fn serve<R: Runtime>(
     tasks.spawn(answer(
         runtime.clone(),
         admin,
-        agent_admin(options.health.port, options.profiling),
+        with_verbosity(
+            agent_admin(options.health.port, options.profiling),
+            set_verbosity,
+        ),
     ));
 }

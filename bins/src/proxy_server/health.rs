@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use dialback_runtime::Runtime;
-use dialback_runtime::http::{Readiness, server_admin, server_health};
+use dialback_runtime::http::{Readiness, server_admin, server_health, with_verbosity};
 use dialback_runtime::metrics::CertificateMetrics;
 use dialback_runtime::server::Server;
 
 use crate::daemon::Tasks;
 use crate::daemon::listener::answer;
+use crate::logging::set_verbosity;
 
 /// Serves both until the tasks are dropped.
 pub(super) fn serve<R: Runtime>(
@@ -36,6 +37,6 @@ pub(super) fn serve<R: Runtime>(
     tasks.spawn(answer(
         runtime.clone(),
         admin,
-        server_admin(registry, profiling),
+        with_verbosity(server_admin(registry, profiling), set_verbosity),
     ));
 }

@@ -13,6 +13,8 @@ use crate::net::Socket;
 use crate::runtime::Runtime;
 use crate::timer::timeout_at;
 
+/// A body up to this size is read before the request is answered.
+const MAX_READ: u64 = 1024;
 /// A body up to this size is skipped; behind a larger one the connection ends.
 const MAX_SKIPPED: u64 = 256 * 1024;
 /// How long a client has to take an answer that it did not wait for: a reset could take it away again.
@@ -37,20 +39,26 @@ impl<R: Runtime, S: Socket> Connection<R, S> {
             let Some(complete) = self.header().await? else {
                 return Ok(());
             };
-            let header = match complete.and_then(|()| parse(&self.received)) {
-                Ok(Some(header)) => header,
+            let body = match complete.and_then(|()| parse(&self.received)) {
+                Ok(Some(header)) => header.length..header.length + header.body.read_length(),
                 Ok(None) => return self.refuse(BadRequest::Malformed).await,
                 Err(bad) => return self.refuse(bad).await,
             };
+            self.receive(body.end).await?;
+            // As before: it has not changed.
+            let Ok(Some(mut header)) = parse(&self.received) else {
+                return self.refuse(BadRequest::Malformed).await;
+            };
+            header.request.body = &self.received[body.clone()];
             let response = routes.answer(&header.request);
             let skip = match header.body {
+                Body::Length(length) if length <= MAX_READ => Some(0),
                 Body::Length(length) if length <= MAX_SKIPPED => Some(length),
                 Body::Length(_) | Body::Unknown => None,
             };
             let keep_alive = header.keep_alive && skip.is_some() && !self.stopping.is_cancelled();
             let head = header.request.method == "HEAD";
-            let length = header.length;
-            self.received.drain(..length);
+            self.received.drain(..body.end);
             let date = httpdate::fmt_http_date(SystemTime::now());
             self.send(&response.encode(&date, head, keep_alive)).await?;
             match skip {
@@ -105,6 +113,19 @@ impl<R: Runtime, S: Socket> Connection<R, S> {
         }
     }
 
+    /// Reads until so many bytes are there.
+    async fn receive(&mut self, length: usize) -> io::Result<()> {
+        let deadline = self.runtime.now() + self.limits.timeout;
+        while self.received.len() < length {
+            self.received.reserve(READ_SIZE);
+            let reading = self.socket.read_buf(&mut self.received);
+            if limited(&self.runtime, deadline, reading).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+
     async fn skip(&mut self, length: u64) -> io::Result<()> {
         let deadline = self.runtime.now() + self.limits.timeout;
         let mut rest = usize::try_from(length).unwrap_or(usize::MAX);
@@ -152,6 +173,16 @@ impl<R: Runtime, S: Socket> Connection<R, S> {
         // Whether it was all is the client's business.
         let _ = timeout_at(&self.runtime, deadline, taking).await;
         Ok(())
+    }
+}
+
+impl Body {
+    /// Bytes of it that are read before the answer is made.
+    fn read_length(self) -> usize {
+        match self {
+            Self::Length(length) if length <= MAX_READ => usize::try_from(length).unwrap_or(0),
+            Self::Length(_) | Self::Unknown => 0,
+        }
     }
 }
 

@@ -4,12 +4,14 @@
 //! can reach a port may ask it anything, so every connection is bounded in number, size and time.
 
 mod connection;
+mod debug_flags;
 mod readiness;
 mod request;
 mod response;
 mod routes;
 mod serve;
 
+pub use debug_flags::with_verbosity;
 pub use readiness::Readiness;
 pub use request::Request;
 pub use response::Response;

@@ -7,7 +7,7 @@ const MAX_HEADERS: usize = 128;
 
 /// The request line and what of the header matters here.
 ///
-/// Bodies are skipped: no answer depends on one, nor on the method.
+/// Few answers depend on the method or on a body; a body that is too long for that is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
     /// `GET` and so on.
@@ -18,6 +18,8 @@ pub struct Request<'a> {
     pub query: Option<&'a str>,
     /// The `Host` header, empty if there is none.
     pub host: &'a str,
+    /// The body, if it has at most 1 KiB; of a longer one nothing.
+    pub body: &'a [u8],
 }
 
 impl Request<'_> {
@@ -124,6 +126,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header<'_>>, BadRequest> {
             path,
             query,
             host,
+            body: &[],
         },
         length,
         body,
@@ -166,6 +169,7 @@ mod tests {
                 path: "/readyz",
                 query: Some("verbose"),
                 host: "10.0.0.1:8092",
+                body: &[],
             }
         );
         assert!(header.keep_alive);

@@ -21,7 +21,7 @@ impl Response {
         Self::plain(200, body)
     }
 
-    /// A plain text; `status` is one of those used here: 200, 301, 404, 500, 501, 503.
+    /// A plain text; `status` is one of those used here: 200, 301, 400, 404, 406, 500, 501, 503.
     #[must_use]
     pub fn plain(status: u16, body: impl Into<String>) -> Self {
         Self::of_type(status, PLAIN, body)
@@ -100,7 +100,9 @@ impl Response {
         match self.status {
             200 => "OK",
             301 => "Moved Permanently",
+            400 => "Bad Request",
             404 => "Not Found",
+            406 => "Not Acceptable",
             500 => "Internal Server Error",
             501 => "Not Implemented",
             503 => "Service Unavailable",

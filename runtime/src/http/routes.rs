@@ -135,6 +135,7 @@ mod tests {
             path,
             query,
             host: "10.0.0.1:8094",
+            body: &[],
         });
         let text = String::from_utf8_lossy(&response.encode("", false, true)).into_owned();
         let (header, body) = text.split_once("\r\n\r\n").unwrap_or_default();
@@ -287,6 +288,7 @@ mod tests {
                 path: "/metrics",
                 query,
                 host,
+                body: &[],
             };
             admin.answer(&request)
         };
