@@ -1,5 +1,6 @@
 //! Servers and agents that stop, with everything under way: in bounded time, and nothing is left.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dialback_core::{DialId, Packet};
@@ -44,7 +45,8 @@ fn a_stopping_server_lets_streams_finish_and_takes_no_new_ones() {
         let address = echo.address.to_string();
         let mut open = connect(&socket, &address).await.unwrap();
         let Pair { server, agents, .. } = pair;
-        let tcp = server.tcp;
+        let (tcp, health) = (server.tcp, Arc::clone(&server.server));
+        assert!(health.is_ready() && health.complaints().is_empty());
         let stopping = tokio::spawn(server.stop(LONG));
         // The listeners are closed first.
         within("no new connections", async {
@@ -55,6 +57,8 @@ fn a_stopping_server_lets_streams_finish_and_takes_no_new_ones() {
             }
         })
         .await;
+        assert!(!health.is_ready());
+        assert_eq!(health.complaints(), ["the server is stopping"]);
         exchange(&mut open, &pattern(1 << 20)).await;
         assert!(!stopping.is_finished());
         drop(open);

@@ -122,6 +122,7 @@ impl<R: Runtime> Agent<R> {
             reports,
             inbox,
             attempt: None,
+            host: 0,
             transports: BTreeMap::new(),
             next_link: 1,
             timer: Timer::new(self.runtime.clone()),
@@ -285,6 +286,8 @@ struct FleetRun<R: Runtime> {
     reports: mpsc::Sender<Report<R>>,
     inbox: mpsc::Receiver<Report<R>>,
     attempt: Option<R::Task>,
+    /// Where the last attempt leads.
+    host: usize,
     /// Hands other transports to the tasks of links.
     transports: BTreeMap<LinkId, mpsc::Sender<Box<Established<R>>>>,
     next_link: u64,
@@ -414,6 +417,7 @@ impl<R: Runtime> FleetRun<R> {
                 FleetAction::StartAttempt { attempt } => {
                     let (agent, reports) = (Arc::clone(&self.agent), self.reports.clone());
                     let host = agent.targets().next_host();
+                    self.host = host;
                     let connecting = async move {
                         let report = match agent.connect(host).await {
                             Ok(established) => {
@@ -483,7 +487,7 @@ impl<R: Runtime> FleetRun<R> {
             }
             FleetEvent::AttemptTimedOut { timeout, .. } => {
                 tracing::warn!(
-                    servers = self.agent.config.server_hosts.join(" "),
+                    server = self.agent.servers[self.host].address,
                     ?timeout,
                     "connecting to the proxy server took too long"
                 );

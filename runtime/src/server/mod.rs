@@ -85,13 +85,13 @@ impl<R: Runtime> Server<R> {
         Arc::new(server)
     }
 
-    /// Whether any strategy knows an agent: what `/readyz` answers.
+    /// Whether any strategy knows an agent, and the server is not about to stop: what `/readyz` answers.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.agents().router.is_ready()
+        !self.stop.is_draining() && self.agents().router.is_ready()
     }
 
-    /// What keeps agents away, in sentences: that one was refused for its token within the last minutes, and why. Parts
+    /// What is missing for readiness, in sentences: that the server stops, and that an agent was refused for its token within the last minutes, and why. Parts
     /// of it are an authenticator's words.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
@@ -99,7 +99,11 @@ impl<R: Runtime> Server<R> {
         let refusal = self.last_refusal();
         let recent = refusal.iter().filter(|(at, _)| now < *at + REFUSAL_TOLD);
         let told = recent.map(|(_, refused)| format!("an agent was refused: {refused}"));
-        told.collect()
+        let stops = self
+            .stop
+            .is_draining()
+            .then(|| "the server is stopping".to_owned());
+        stops.into_iter().chain(told).collect()
     }
 
     /// What this server counts.
