@@ -4,6 +4,7 @@ pub mod bench;
 pub mod certs;
 pub mod daemon;
 pub mod demo;
+mod expiry;
 pub mod flags;
 mod kubernetes;
 pub mod logging;

@@ -1,6 +1,7 @@
 //! What can be wrong with options that a command line can express, in the reference's words where it has some.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dialback_core::server::StrategiesError;
 use dialback_core::wire::IdentifierOptionError;
@@ -85,6 +86,12 @@ impl Check {
             self.refuse(problem.into());
             T::default()
         })
+    }
+
+    /// A time that can't be below zero, or zero after noting that it is.
+    pub(super) fn non_negative(&mut self, flag: &'static str, value: GoDuration) -> Duration {
+        let problem = OptionProblem::NegativeTime { flag, value };
+        self.value(value.non_negative().ok_or(problem))
     }
 
     /// Notes a file that is not there. As in the reference, one that can't be read, or is a directory, passes here

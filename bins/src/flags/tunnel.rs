@@ -101,12 +101,7 @@ impl TunnelFlags {
             flag: "slow-stream-timeout",
             value: self.slow_stream_timeout,
         });
-        let resume_timeout = check.value(self.resume_timeout.non_negative().ok_or(
-            OptionProblem::NegativeTime {
-                flag: "resume-timeout",
-                value: self.resume_timeout,
-            },
-        ));
+        let resume_timeout = check.non_negative("resume-timeout", self.resume_timeout);
         let mut at_least = |flag, value: i64, least: u64| {
             let bytes = u64::try_from(value).unwrap_or(0);
             check.refuse_if(bytes < least, || OptionProblem::TooFewBytes {

@@ -4,7 +4,6 @@
 //! replaced (written in place, renamed over, or behind the symbolic links of a Kubernetes secret). What changed is
 //! tried first, and put to use only if it is good as a whole; else the old ones stay and the log says why.
 
-mod expiry;
 mod fingerprint;
 mod source;
 

@@ -11,8 +11,8 @@ use dialback_runtime::tls::{
 };
 use thiserror::Error;
 
-use super::expiry::Expiry;
 use super::fingerprint::Fingerprint;
+use crate::expiry::Expiry;
 
 /// The files of one TLS configuration.
 pub(crate) struct Source {

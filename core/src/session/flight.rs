@@ -157,6 +157,7 @@ mod tests {
             assert!(ever <= Duration::from_millis(100), "{ever:?} at {rate}");
         }
     }
+
     #[test]
     fn on_a_fast_path_nothing_waits_much_longer_than_the_way_takes() {
         for round_trip in [Duration::from_micros(300), Duration::from_millis(5)] {

@@ -45,6 +45,18 @@ impl Extensions {
         resume: false,
     };
 
+    /// Everything that Dialback has; `window` is as in [`Extensions::flow_control`].
+    #[must_use]
+    pub const fn all(window: u64) -> Self {
+        Self {
+            flow_control: Some(window),
+            drain: true,
+            half_close: true,
+            reset: true,
+            resume: true,
+        }
+    }
+
     /// Reads all values of [`EXTENSIONS`] in a request or response.
     ///
     /// Never fails: unknown extensions, versions and parameters are skipped, and a known extension with a

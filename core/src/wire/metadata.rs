@@ -22,8 +22,9 @@ pub const SERVER_COUNT: &str = "servercount";
 /// it. Response header: the id of that agent. No Konnectivity peer sends or heeds it.
 pub const SERVED_BY: &str = "dialback-agent";
 
-/// Request header of a Connect call, with any value: this is no agent, but somebody who asks whether one would be let in. Response
-/// header: the server knows, and answers without taking the caller for an agent. No Konnectivity peer sends or heeds it.
+/// Request header of a Connect call, with any value: this is no agent, but somebody who asks whether one would be let
+/// in. Response header: the server knows, and answers without taking the caller for an agent. No Konnectivity peer
+/// sends or heeds it.
 pub const PROBE: &str = "dialback-probe";
 
 /// What an agent says about itself when it connects.

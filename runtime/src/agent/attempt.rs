@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use dialback_core::agent::fleet::ServerHello;
 use dialback_core::wire::{
-    AGENT_ID, AGENT_IDENTIFIERS, AUTHORIZATION, EXTENSIONS, Extensions, NO_SESSION, RESUME,
-    ResumeAnswer, ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION, ServerMetadata,
-    ServerMetadataError, SessionGrant,
+    AGENT_ID, AGENT_IDENTIFIERS, EXTENSIONS, Extensions, NO_SESSION, RESUME, ResumeAnswer,
+    ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION, ServerMetadata, ServerMetadataError,
+    SessionGrant,
 };
 use dialback_core::{LinkId, Negotiated};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -159,11 +159,8 @@ impl<R: Runtime> Agent<R> {
             return Extensions::NONE;
         }
         Extensions {
-            flow_control: Some(config.link.mux.receive_window_bytes),
-            drain: true,
-            half_close: true,
-            reset: true,
             resume: !config.link.session.timeout.is_zero(),
+            ..Extensions::all(config.link.mux.receive_window_bytes)
         }
     }
 
@@ -190,18 +187,13 @@ impl<R: Runtime> Agent<R> {
                 path: path.clone(),
                 error,
             })?;
-            let mut value =
-                HeaderValue::from_str(&format!("Bearer {}", token.secret())).map_err(|_| {
-                    AttemptError::Token {
-                        path: path.clone(),
-                        error: io::Error::new(
-                            io::ErrorKind::InvalidData,
-                            "holds characters that no token has",
-                        ),
-                    }
-                })?;
-            value.set_sensitive(true);
-            metadata.insert(HeaderName::from_static(AUTHORIZATION), value);
+            token.show(&mut metadata).map_err(|_| AttemptError::Token {
+                path: path.clone(),
+                error: io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "holds characters that no token has",
+                ),
+            })?;
         }
         Ok(metadata)
     }

@@ -19,7 +19,7 @@ use dialback_core::wire::{
     AGENT_ID, AUTHORIZATION, EXTENSIONS, Extensions, Frame, PROBE, Packet, SERVER_COUNT, SERVER_ID,
     ServerMetadata, ServerMetadataError,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::grpc::{ClientConfig, ClientConnection, ConnectionError, MethodName, NoAnswer, Target};
@@ -124,13 +124,7 @@ impl Probe {
 
     fn metadata(&self) -> Result<HeaderMap, ProbeError> {
         let mut metadata = HeaderMap::new();
-        let offer = Extensions {
-            flow_control: Some(MuxConfig::default().receive_window_bytes),
-            drain: true,
-            half_close: true,
-            reset: true,
-            resume: true,
-        };
+        let offer = Extensions::all(MuxConfig::default().receive_window_bytes);
         for (name, value) in [
             (PROBE, "1"),
             (AGENT_ID, &self.agent_id),
@@ -139,10 +133,9 @@ impl Probe {
             set(&mut metadata, name, value).map_err(|_| ProbeError::Header(name))?;
         }
         if let Some(token) = &self.token {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", token.secret()))
+            token
+                .show(&mut metadata)
                 .map_err(|_| ProbeError::Header(AUTHORIZATION))?;
-            value.set_sensitive(true);
-            metadata.insert(HeaderName::from_static(AUTHORIZATION), value);
         }
         Ok(metadata)
     }

@@ -21,10 +21,7 @@ impl CertificateMetrics {
     /// In the registry of a program's other metrics; once for each.
     #[must_use]
     pub fn new(registry: &Registry) -> Self {
-        let families = Families {
-            registry,
-            prefix: "dialback_",
-        };
+        let families = Families::ours(registry);
         Self {
             expiry: families.gauges(
                 "certificate_expiry_timestamp_seconds",

@@ -64,6 +64,16 @@ pub(super) struct Families<'a> {
     pub(super) prefix: &'static str,
 }
 
+impl<'a> Families<'a> {
+    /// Those that Konnectivity has nothing like.
+    pub(super) const fn ours(registry: &'a Registry) -> Self {
+        Self {
+            registry,
+            prefix: "dialback_",
+        }
+    }
+}
+
 impl Families<'_> {
     pub(super) fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         self.registered(IntCounterVec::new(self.opts(name, help), labels))

@@ -42,10 +42,7 @@ pub(super) struct LimitsReached([IntCounter; 4]);
 
 impl LimitsReached {
     pub(super) fn new(registry: &Registry) -> Self {
-        let families = Families {
-            registry,
-            prefix: "dialback_",
-        };
+        let families = Families::ours(registry);
         let reached = families.counters(
             "limit_reached_total",
             "How often a bound was met, by its flag. Connections then wait, dials fail.",

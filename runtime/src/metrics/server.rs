@@ -70,10 +70,7 @@ impl ServerMetrics {
             prefix: PREFIX,
         };
         families.build_info();
-        let ours = Families {
-            registry: &registry,
-            prefix: "dialback_",
-        };
+        let ours = Families::ours(&registry);
         let authentication_failures = ours.counters(
             "agent_authentication_failures_total",
             "Calls of agents that were refused for their tokens, by cause.",

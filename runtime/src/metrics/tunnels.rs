@@ -22,7 +22,7 @@ pub(super) struct Tunnels {
 
 impl Tunnels {
     pub(super) fn new(registry: &Registry) -> Self {
-        let families = ours(registry);
+        let families = Families::ours(registry);
         Self {
             live: LiveTunnels::new(registry),
             streams_opened: families.counter(
@@ -126,7 +126,7 @@ pub(super) struct ResumesRefused(IntCounterVec);
 
 impl ResumesRefused {
     pub(super) fn new(registry: &Registry) -> Self {
-        let refused = ours(registry).counters(
+        let refused = Families::ours(registry).counters(
             "tunnel_resumptions_refused_total",
             "Offers to resume a session that were refused, by reason.",
             &["reason"],
@@ -140,13 +140,6 @@ impl ResumesRefused {
 
     pub(super) fn count(&self, reason: ResumeRefused) {
         self.0.with_label_values(&[reason.label()]).inc();
-    }
-}
-
-fn ours(registry: &Registry) -> Families<'_> {
-    Families {
-        registry,
-        prefix: "dialback_",
     }
 }
 

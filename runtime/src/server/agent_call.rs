@@ -45,12 +45,18 @@ impl<R: Runtime> Server<R> {
             return Extensions::NONE;
         }
         Extensions {
-            flow_control: Some(self.config.link.mux.receive_window_bytes),
-            drain: true,
-            half_close: true,
-            reset: true,
             resume: !self.config.link.session.timeout.is_zero(),
+            ..Extensions::all(self.config.link.mux.receive_window_bytes)
         }
+    }
+
+    /// What every answer begins with: which server this is, and how many there are.
+    fn introduction(&self) -> HeaderMap {
+        let mut response = HeaderMap::new();
+        insert(&mut response, SERVER_ID, &self.config.server_id);
+        let count = self.config.server_count.to_string();
+        insert(&mut response, SERVER_COUNT, &count);
+        response
     }
 
     /// Tells somebody who is no agent what an agent of this metadata would be told, and ends the call: a probe never comes
@@ -58,11 +64,8 @@ impl<R: Runtime> Server<R> {
     pub(super) fn answer_probe(&self, call: Call, probe: &AgentMetadata, peer: PeerAddr) {
         let offer = Extensions::parse(header_values(call.metadata(), EXTENSIONS));
         let accepted = self.extensions().accept(offer);
-        let mut response = HeaderMap::new();
+        let mut response = self.introduction();
         insert(&mut response, PROBE, "1");
-        insert(&mut response, SERVER_ID, &self.config.server_id);
-        let count = self.config.server_count.to_string();
-        insert(&mut response, SERVER_COUNT, &count);
         if !accepted.is_empty() {
             insert(&mut response, EXTENSIONS, &accepted.to_string());
         }
@@ -86,10 +89,7 @@ impl<R: Runtime> Server<R> {
         let anonymous = identity.is_empty();
         // One certificate may serve several agents.
         let identity = &[identity, &[0], agent.agent_id.as_bytes()].concat();
-        let mut response = HeaderMap::new();
-        insert(&mut response, SERVER_ID, &self.config.server_id);
-        let count = self.config.server_count.to_string();
-        insert(&mut response, SERVER_COUNT, &count);
+        let mut response = self.introduction();
         let offers = ResumeOffer::parse_all(header_values(metadata, RESUME));
         let resumed = self.resume(&offers, peer, &agent.agent_id, identity);
         if let Some((tunnel, answer, grant)) = resumed {

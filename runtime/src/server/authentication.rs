@@ -7,12 +7,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use dialback_core::wire::{AUTHORIZATION, Code, Status};
-use http::HeaderMap;
+use http::header::InvalidHeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::metadata::header_values;
 
 /// What stands before the token in `authorization`; upper and lower case matter.
-const BEARER: &[u8] = b"Bearer ";
+const BEARER: &str = "Bearer ";
 
 /// Decides which agents are who they say, by the token that each shows in its Connect call.
 ///
@@ -39,6 +40,17 @@ impl BearerToken {
         &self.0
     }
 
+    /// Puts it into the metadata of a call, as [`from_metadata`](Self::from_metadata) reads it.
+    ///
+    /// # Errors
+    /// It holds characters that no header can carry.
+    pub(crate) fn show(&self, metadata: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
+        let mut value = HeaderValue::from_str(&[BEARER, &self.0].concat())?;
+        value.set_sensitive(true);
+        metadata.insert(HeaderName::from_static(AUTHORIZATION), value);
+        Ok(())
+    }
+
     /// The one token in the metadata of a call.
     ///
     /// # Errors
@@ -51,7 +63,9 @@ impl BearerToken {
             0 => {}
             more => return Err(AgentRefused::TooManyTokens(more + 1)),
         }
-        let token = value.strip_prefix(BEARER).ok_or(AgentRefused::NotBearer)?;
+        let token = value
+            .strip_prefix(BEARER.as_bytes())
+            .ok_or(AgentRefused::NotBearer)?;
         // gRPC allows no other bytes than ASCII there.
         let token = std::str::from_utf8(token).map_err(|_| AgentRefused::NotBearer)?;
         Ok(Self(token.to_owned()))

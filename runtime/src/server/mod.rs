@@ -91,8 +91,8 @@ impl<R: Runtime> Server<R> {
         !self.stop.is_draining() && self.agents().router.is_ready()
     }
 
-    /// What is missing for readiness, in sentences: that the server stops, and that an agent was refused for its token within the last minutes, and why. Parts
-    /// of it are an authenticator's words.
+    /// What is missing for readiness, in sentences: that the server stops, and that an agent was refused for its token
+    /// within the last minutes, and why. Parts of it are an authenticator's words.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
         let now = self.runtime.now();
@@ -121,8 +121,7 @@ impl<R: Runtime> Server<R> {
     /// Streams of all tunnels, pending dials included.
     #[must_use]
     pub fn stream_count(&self) -> usize {
-        let tunnels: Vec<_> = self.agents().tunnels.values().cloned().collect();
-        tunnels
+        self.tunnels()
             .iter()
             .map(|tunnel| tunnel.with(|link| link.stream_count()))
             .sum()
@@ -206,6 +205,11 @@ impl<R: Runtime> Server<R> {
 
     fn agents(&self) -> MutexGuard<'_, Agents> {
         self.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every tunnel, to be used without the lock that they are listed under.
+    fn tunnels(&self) -> Vec<Arc<Tunnel<Link>>> {
+        self.agents().tunnels.values().cloned().collect()
     }
 
     /// An agent was refused for its token.

@@ -133,8 +133,7 @@ impl<R: Runtime> Server<R> {
     pub async fn stop(self: &Arc<Self>, limit: Duration) -> Stopped {
         self.stop.stage.send_replace(Stage::Draining);
         // After the stage: an agent that comes later looks at that.
-        let tunnels: Vec<_> = self.agents().tunnels.values().cloned().collect();
-        for tunnel in tunnels {
+        for tunnel in self.tunnels() {
             tunnel.with(Link::drain);
         }
         let deadline = self.runtime.now() + limit;
@@ -155,9 +154,8 @@ impl<R: Runtime> Server<R> {
 
     /// Ends the tunnels that wait for another transport, which would come to a server that is gone.
     fn end_suspended_tunnels(&self) {
-        let tunnels: Vec<_> = self.agents().tunnels.values().cloned().collect();
         let now = self.runtime.now();
-        for tunnel in tunnels {
+        for tunnel in self.tunnels() {
             tunnel.with(|link| {
                 if link.is_suspended() {
                     link.handle_ended(now, CloseReason::TunnelEnded(Initiator::Server));

@@ -16,12 +16,12 @@ impl KeyPairFiles {
     /// # Errors
     /// [`TlsError::KeyPair`] when the file can't be read or has no certificate.
     pub fn expiry(&self) -> Result<SystemTime, TlsError> {
-        let pair = self.load()?;
         let malformed = || {
             let error = rustls::Error::InvalidCertificate(CertificateError::BadEncoding);
             self.unusable(KeyPairError::Unusable(error))
         };
-        let mut ends = pair.chain.iter().map(not_after);
+        let chain = self.chain()?;
+        let mut ends = chain.iter().map(not_after);
         let first = ends.next().flatten().ok_or_else(malformed)?;
         Ok(ends.flatten().fold(first, Ord::min))
     }

@@ -37,6 +37,14 @@ impl KeyPairFiles {
         load().map_err(|cause| self.unusable(cause))
     }
 
+    /// The certificates alone, without the key.
+    pub(super) fn chain(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let certificate = read_pair(&self.certificate);
+        certificate
+            .and_then(|bytes| chain(&self.certificate, &bytes))
+            .map_err(|cause| self.unusable(cause))
+    }
+
     /// The error of a configuration that the pair was given to.
     pub(super) fn refused(&self, error: rustls::Error) -> TlsError {
         let cause = if matches!(error, rustls::Error::InconsistentKeys(_)) {

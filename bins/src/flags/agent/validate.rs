@@ -85,12 +85,10 @@ impl AgentFlags {
             value: self.sync_interval,
         });
         let keepalive_time = self.check_keepalive(&mut check);
-        let reload_interval = check.value(self.certificate_reload_interval.non_negative().ok_or(
-            OptionProblem::NegativeTime {
-                flag: "certificate-reload-interval",
-                value: self.certificate_reload_interval,
-            },
-        ));
+        let reload_interval = check.non_negative(
+            "certificate-reload-interval",
+            self.certificate_reload_interval,
+        );
         let tunnel = self.tunnel.validate(&mut check);
         for protocol in &self.alpn_proto {
             check.refuse_if(!(1..=255).contains(&protocol.len()), || {
@@ -131,12 +129,7 @@ impl AgentFlags {
         });
 
         let port = |port: i64| u16::try_from(port).unwrap_or_default();
-        let drain_timeout = check.value(self.drain_timeout.non_negative().ok_or(
-            OptionProblem::NegativeTime {
-                flag: "drain-timeout",
-                value: self.drain_timeout,
-            },
-        ));
+        let drain_timeout = check.non_negative("drain-timeout", self.drain_timeout);
         let options = AgentOptions {
             server_hosts: self.proxy_server_host.0.clone(),
             server_port: port(self.proxy_server_port),
@@ -171,12 +164,7 @@ impl AgentFlags {
     }
 
     fn check_keepalive(&self, check: &mut Check) -> Duration {
-        let time = check.value(self.keepalive_time.non_negative().ok_or(
-            OptionProblem::NegativeTime {
-                flag: "keepalive-time",
-                value: self.keepalive_time,
-            },
-        ));
+        let time = check.non_negative("keepalive-time", self.keepalive_time);
         check.warn_if(time < TOLERATED_KEEPALIVE, || {
             format!(
                 "--keepalive-time={} is below the 30s that Konnectivity's server puts up with: it will end connections",

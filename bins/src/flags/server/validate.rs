@@ -61,16 +61,10 @@ impl ServerFlags {
             let (namespace, id) = (&self.lease_namespace, &self.server_id);
             LeasePublishing::from_flags(&mut check, namespace, &self.lease_label, id)
         });
-        let graceful_shutdown_timeout = non_negative(
-            &mut check,
-            "graceful-shutdown-timeout",
-            self.graceful_shutdown_timeout,
-        );
-        let backend_dial_timeout = non_negative(
-            &mut check,
-            "backend-dial-timeout",
-            self.backend_dial_timeout,
-        );
+        let graceful_shutdown_timeout =
+            check.non_negative("graceful-shutdown-timeout", self.graceful_shutdown_timeout);
+        let backend_dial_timeout =
+            check.non_negative("backend-dial-timeout", self.backend_dial_timeout);
 
         // From here on the checks are ours.
         self.check_certificates(&mut check);
@@ -80,12 +74,10 @@ impl ServerFlags {
             "frontend-keepalive-time",
             self.frontend_keepalive_time,
         );
-        let reload_interval = check.value(self.certificate_reload_interval.non_negative().ok_or(
-            OptionProblem::NegativeTime {
-                flag: "certificate-reload-interval",
-                value: self.certificate_reload_interval,
-            },
-        ));
+        let reload_interval = check.non_negative(
+            "certificate-reload-interval",
+            self.certificate_reload_interval,
+        );
         let limits = self.limits.validate(&mut check);
         let tunnel = self.tunnel.validate(&mut check);
         let printable = |c: char| matches!(c, ' '..='~');
@@ -303,17 +295,9 @@ fn pair(certificate: &str, key: &str) -> CertificatePair {
     CertificatePair::from_flags(certificate, key).unwrap_or_default()
 }
 
-fn non_negative(check: &mut Check, flag: &'static str, value: GoDuration) -> Duration {
-    check.value(
-        value
-            .non_negative()
-            .ok_or(OptionProblem::NegativeTime { flag, value }),
-    )
-}
-
 /// A keep-alive time with grpc-go's reading of small ones. A negative one makes the reference spin.
 fn keepalive(check: &mut Check, flag: &'static str, value: GoDuration) -> Duration {
-    let time = non_negative(check, flag, value);
+    let time = check.non_negative(flag, value);
     if time.is_zero() {
         KEEPALIVE_OF_ZERO
     } else {

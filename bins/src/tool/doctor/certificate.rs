@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -11,10 +12,7 @@ use time::OffsetDateTime;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-const DAY: i64 = 24 * 60 * 60;
-
-/// What ends sooner than this is worth a warning, in days.
-const SOON_DAYS: i64 = 14;
+use crate::expiry::Expiry;
 
 /// Names that are told of one certificate.
 const MOST_NAMES: usize = 16;
@@ -37,9 +35,9 @@ pub(super) struct Certificate {
 pub(super) enum Lifetime {
     Valid,
     /// It ends in so many days, rounded down.
-    EndsSoon(i64),
+    EndsSoon(u64),
     /// It has ended so many days ago, rounded down.
-    Expired(i64),
+    Expired(u64),
     /// It begins later.
     NotYet,
 }
@@ -62,14 +60,11 @@ impl Certificate {
     }
 
     pub(super) fn lifetime(&self, now: i64) -> Lifetime {
-        if now > self.until {
-            Lifetime::Expired((now - self.until) / DAY)
-        } else if now < self.from {
-            Lifetime::NotYet
-        } else if self.until - now < SOON_DAYS * DAY {
-            Lifetime::EndsSoon((self.until - now) / DAY)
-        } else {
-            Lifetime::Valid
+        match Expiry::at(moment(self.until), moment(now)) {
+            Expiry::Over(days) => Lifetime::Expired(days),
+            Expiry::Far | Expiry::Soon(_) if now < self.from => Lifetime::NotYet,
+            Expiry::Soon(days) => Lifetime::EndsSoon(days),
+            Expiry::Far => Lifetime::Valid,
         }
     }
 
@@ -133,6 +128,11 @@ pub(super) fn date(seconds: i64) -> String {
     }
 }
 
+/// What was before 1970 is 1970; certificates know no year beyond 9999.
+fn moment(seconds: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
 /// Now, in seconds since 1970.
 pub(super) fn now() -> i64 {
     OffsetDateTime::now_utc().unix_timestamp()
@@ -165,10 +165,10 @@ pub(super) fn sample(subject: &str, issuer: &str, names: &[&str], until: i64) ->
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use std::time::{Duration, SystemTime};
-
     use super::*;
     use crate::certs::{CertificateSet, SubjectName};
+
+    const DAY: i64 = 24 * 60 * 60;
 
     #[test]
     fn what_a_certificate_says_is_read() {

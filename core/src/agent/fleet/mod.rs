@@ -25,7 +25,7 @@ const SHORT_LIFE: Duration = Duration::from_millis(100);
 /// How long the attempt after a transport that was hardly there waits at least; doubled with each in a row.
 const FIRST_WAIT: Duration = Duration::from_millis(5);
 
-/// The links of one agent to all servers behind one address.
+/// The links of one agent to all servers.
 ///
 /// An attempt leads to one of the [`Targets`], and learns only then which server it reached. The fleet goes on
 /// until it has a link to as many different servers as there are said to be; a second link to the same server

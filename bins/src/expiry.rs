@@ -9,7 +9,7 @@ const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// How an end stands to the present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expiry {
+pub(crate) enum Expiry {
     /// It is far away.
     Far,
     /// It is so many whole days away.
@@ -19,7 +19,7 @@ pub(super) enum Expiry {
 }
 
 impl Expiry {
-    pub(super) fn at(end: SystemTime, now: SystemTime) -> Self {
+    pub(crate) fn at(end: SystemTime, now: SystemTime) -> Self {
         let days = |span: Duration| span.as_secs() / DAY.as_secs();
         match end.duration_since(now) {
             Ok(left) if left >= SOON => Self::Far,
