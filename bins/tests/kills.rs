@@ -13,8 +13,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::daemon::{PROMPTLY, eventually};
+use support::daemon::eventually;
 use support::pair::{Front, Pair};
+use support::stream::{established, request};
 
 /// How long it goes on, in seconds.
 const SECONDS: &str = "DIALBACK_KILL_SECONDS";
@@ -42,14 +43,8 @@ fn echo() -> SocketAddr {
 
 /// A stream through the daemons that has carried a byte each way.
 fn open(socket: &Path, endpoint: SocketAddr) -> io::Result<UnixStream> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PROMPTLY))?;
-    write!(stream, "CONNECT {endpoint} HTTP/1.1\r\n\r\n")?;
-    let mut answer = [0; 39];
-    stream.read_exact(&mut answer)?;
-    if !answer.starts_with(b"HTTP/1.1 200") {
-        return Err(io::Error::other("refused"));
-    }
+    let mut stream = request(socket, endpoint)?;
+    established(&mut stream)?;
     exchange(&mut stream)?;
     Ok(stream)
 }

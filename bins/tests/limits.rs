@@ -3,13 +3,11 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::TcpListener;
-use std::os::unix::net::UnixStream;
 
-use support::daemon::PROMPTLY;
 use support::pair::{Front, Pair};
-use support::stream::Stream;
+use support::stream::{Stream, established, request};
 
 fn reached(limit: &str) -> String {
     format!(r#"dialback_limit_reached_total{{limit="{limit}"}}"#)
@@ -19,10 +17,7 @@ fn reached(limit: &str) -> String {
 fn refused(pair: &Pair) -> String {
     // Bound and never asked: the dial must not get there.
     let endpoint = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut frontend = UnixStream::connect(pair.site.socket()).unwrap();
-    frontend.set_read_timeout(Some(PROMPTLY)).unwrap();
-    let address = endpoint.local_addr().unwrap();
-    write!(frontend, "CONNECT {address} HTTP/1.1\r\n\r\n").unwrap();
+    let mut frontend = request(&pair.site.socket(), endpoint.local_addr().unwrap()).unwrap();
     let mut answer = String::new();
     frontend.read_to_string(&mut answer).unwrap();
     answer
@@ -56,16 +51,11 @@ fn frontends_beyond_the_limit_wait_until_another_has_gone() {
     let mut pair = Pair::start(Front::ConnectUnix, &["--max-frontends=1"]);
     let mut first = Stream::open(&pair.site);
     let endpoint = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut waiting = UnixStream::connect(pair.site.socket()).unwrap();
-    waiting.set_read_timeout(Some(PROMPTLY)).unwrap();
-    let address = endpoint.local_addr().unwrap();
-    write!(waiting, "CONNECT {address} HTTP/1.1\r\n\r\n").unwrap();
+    let mut waiting = request(&pair.site.socket(), endpoint.local_addr().unwrap()).unwrap();
     pair.server.reaches(&reached("max_frontends"), 1.0);
     first.exchange();
     drop(first);
-    let mut answer = [0; 12];
-    waiting.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 200");
+    established(&mut waiting).unwrap();
     drop((waiting, endpoint));
     pair.finish();
 }

@@ -82,7 +82,7 @@ fn authorities_then_certificates_are_renewed_under_a_hundred_streams() {
     let mut streams: Vec<_> = (0..STREAMS).map(|_| Stream::open(&pair.site)).collect();
     let old = keep(&pair.site);
     let new = pair.site.file("new");
-    pair.site.issue(&new);
+    pair.site.issue(&new, &[]);
 
     // Nobody knows the new CA yet.
     let mut stranger = start_stranger(&pair.site, &new, 8193);
@@ -153,7 +153,7 @@ fn a_renewed_certificate_is_found_without_being_asked_for() {
     let flag = "--certificate-reload-interval=100ms";
     let pair = Pair::start_with(Front::ConnectUnix, &[flag], &[flag]);
     let new = pair.site.file("new");
-    pair.site.issue(&new);
+    pair.site.issue(&new, &[]);
     for file in [
         "cluster-ca.crt",
         "cluster.crt",

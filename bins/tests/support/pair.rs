@@ -59,17 +59,17 @@ impl Site {
             address: Address::claim(),
             environment: Vec::new(),
         };
-        site.issue(site.folder.path());
+        site.issue(site.folder.path(), &[]);
         site
     }
 
-    /// Writes another set of certificates for the same address, under other CAs.
-    pub(crate) fn issue(&self, folder: &Path) {
+    /// Writes another set of certificates for the same address, and more, under other CAs.
+    pub(crate) fn issue(&self, folder: &Path, more: &[Ipv4Addr]) {
         let issued = Command::new(env!("CARGO_BIN_EXE_dialback"))
-            .arg("certs")
-            .arg("--out")
+            .args(["certs", "--force", "--out"])
             .arg(folder)
             .arg(format!("--server-name={}", self.ip()))
+            .args(more.iter().map(|ip| format!("--server-name={ip}")))
             .stdout(Stdio::null())
             .status()
             .unwrap();

@@ -1,13 +1,33 @@
 //! A stream through the daemons, both ends of it in this process.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use super::daemon::PROMPTLY;
 use super::pair::Site;
 
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n";
+
+/// Connects to a server's Unix socket and asks for a stream, whose answer is still to come.
+pub(crate) fn request(socket: &Path, endpoint: SocketAddr) -> io::Result<UnixStream> {
+    let mut frontend = UnixStream::connect(socket)?;
+    frontend.set_read_timeout(Some(PROMPTLY))?;
+    write!(frontend, "CONNECT {endpoint} HTTP/1.1\r\n\r\n")?;
+    Ok(frontend)
+}
+
+/// Takes the answer that there is a stream; any other is an error.
+pub(crate) fn established(frontend: &mut UnixStream) -> io::Result<()> {
+    let mut answer = [0; ESTABLISHED.len()];
+    frontend.read_exact(&mut answer)?;
+    if answer == ESTABLISHED {
+        return Ok(());
+    }
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    Err(io::Error::other(answer))
+}
 
 /// A stream between a frontend and an endpoint, both in this process.
 pub(crate) struct Stream {
@@ -19,15 +39,10 @@ impl Stream {
     /// Through the server's Unix socket, in HTTP-CONNECT mode; has carried a byte each way.
     pub(crate) fn open(site: &Site) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut frontend = UnixStream::connect(site.socket()).unwrap();
-        frontend.set_read_timeout(Some(PROMPTLY)).unwrap();
-        let address = listener.local_addr().unwrap();
-        write!(frontend, "CONNECT {address} HTTP/1.1\r\n\r\n").unwrap();
+        let mut frontend = request(&site.socket(), listener.local_addr().unwrap()).unwrap();
         let (endpoint, _) = listener.accept().unwrap();
         endpoint.set_read_timeout(Some(PROMPTLY)).unwrap();
-        let mut answer = [0; ESTABLISHED.len()];
-        frontend.read_exact(&mut answer).unwrap();
-        assert_eq!(answer, ESTABLISHED);
+        established(&mut frontend).unwrap();
         let mut stream = Self { frontend, endpoint };
         stream.exchange();
         stream
