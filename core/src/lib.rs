@@ -85,6 +85,7 @@ pub mod connect;
 pub mod connectivity;
 mod entropy;
 pub mod http2;
+mod identity;
 mod ids;
 mod load;
 mod memory;
@@ -96,6 +97,7 @@ pub mod wire;
 
 pub use close::{CloseReason, Initiator};
 pub use entropy::Entropy;
+pub use identity::{Identity, ServiceAccount, UnixCredentials};
 pub use ids::{ConnectId, DialId, LinkId, StreamId};
 pub use load::LinkLoad;
 pub use memory::MemoryBudget;

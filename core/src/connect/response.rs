@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::server::DialError;
+use crate::server::{DialError, retry_after_seconds};
 use crate::wire::SERVED_BY;
 
 /// The answer to a successful dial: no headers, and flushed by itself before any payload.
@@ -57,6 +57,15 @@ pub fn dial_failure(error: &DialError) -> Option<Bytes> {
                  Content-Type: text/plain; charset=utf-8\r\n\r\n{error}"
             )
         }
+        DialError::Denied { .. } => tunnel_failure(
+            "403 Forbidden",
+            &format!("Failed to tunnel dial request: {error}"),
+        ),
+        DialError::Throttled { retry_after, .. } => format!(
+            "HTTP/1.1 429 Too Many Requests\r\nRetry-After: {}\r\n\
+             Content-Type: text/plain; charset=utf-8\r\n\r\nFailed to tunnel dial request: {error}\r\n",
+            retry_after_seconds(*retry_after)
+        ),
         DialError::ClosedByAgent => return None,
     };
     Some(Bytes::from(response))
@@ -83,6 +92,8 @@ fn reported_status(error: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use std::time::Duration;
 
     use super::*;
 
@@ -117,6 +128,24 @@ mod tests {
             "HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nconnect: connection refused"
         );
         assert_eq!(dial_failure(&DialError::ClosedByAgent), None);
+    }
+
+    #[test]
+    fn what_the_operator_does_not_allow_has_a_status_of_its_own() {
+        let reason = "rule \"metadata\"".to_owned();
+        assert_eq!(
+            failure(DialError::Denied { reason }),
+            "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nFailed to tunnel dial request: dial denied: rule \"metadata\"\r\n"
+        );
+        let throttled = |milliseconds| DialError::Throttled {
+            limit: "5 dials a second".to_owned(),
+            retry_after: Duration::from_millis(milliseconds),
+        };
+        assert_eq!(
+            failure(throttled(1200)),
+            "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 2\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nFailed to tunnel dial request: dial throttled: over 5 dials a second, try again in 2 s\r\n"
+        );
+        assert!(failure(throttled(0)).contains("Retry-After: 1\r\n"));
     }
 
     #[test]

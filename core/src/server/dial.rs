@@ -1,6 +1,7 @@
 //! What can come of a dial, and what each side is told.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::ids::ConnectId;
 
@@ -39,6 +40,18 @@ pub enum DialError {
         /// The bound that was met, in dials.
         limit: usize,
     },
+    /// The operator does not allow it.
+    Denied {
+        /// Which rule says so, and why.
+        reason: String,
+    },
+    /// It is over a limit that the operator has set, and has waited for as long as it may.
+    Throttled {
+        /// Which limit it is.
+        limit: String,
+        /// After how long another attempt may have a chance.
+        retry_after: Duration,
+    },
 }
 
 impl fmt::Display for DialError {
@@ -61,11 +74,22 @@ impl fmt::Display for DialError {
                     "agent tunnel is at its limit of {limit} unanswered dials"
                 )
             }
+            Self::Denied { reason } => write!(f, "dial denied: {reason}"),
+            Self::Throttled { limit, retry_after } => {
+                let seconds = retry_after_seconds(*retry_after);
+                write!(f, "dial throttled: over {limit}, try again in {seconds} s")
+            }
         }
     }
 }
 
 impl std::error::Error for DialError {}
+
+/// A time to wait as HTTP's `Retry-After` has it (RFC 9110, section 10.2.3): whole seconds, never too few.
+pub(crate) fn retry_after_seconds(retry_after: Duration) -> u64 {
+    let more = u64::from(retry_after.subsec_nanos() > 0);
+    retry_after.as_secs().saturating_add(more).max(1)
+}
 
 /// The `reason` label of `dial_failure_count` (Konnectivity server, `pkg/server/metrics`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +108,10 @@ pub enum DialFailure {
     BackendDialTimeout,
     /// The frontend gave the dial up.
     FrontendClose,
+    /// The operator does not allow it: beyond the reference's values, and never without a policy.
+    Denied,
+    /// It was over a limit: beyond the reference's values, and never without limits.
+    Throttled,
 }
 
 impl DialFailure {
@@ -98,6 +126,8 @@ impl DialFailure {
             Self::BackendClose => "backend_close",
             Self::BackendDialTimeout => "backend_dial_timeout",
             Self::FrontendClose => "frontend_close",
+            Self::Denied => "denied",
+            Self::Throttled => "throttled",
         }
     }
 }
@@ -114,6 +144,8 @@ impl DialError {
             | Self::TooManyStreams { .. }
             | Self::TooManyDials { .. } => DialFailure::BackendClose,
             Self::Refused(_) | Self::InvalidAnswer => DialFailure::ErrorResponse,
+            Self::Denied { .. } => DialFailure::Denied,
+            Self::Throttled { .. } => DialFailure::Throttled,
         }
     }
 }

@@ -7,6 +7,7 @@ mod router;
 mod sessions;
 mod strategy;
 
+pub(crate) use dial::retry_after_seconds;
 pub use dial::{DialError, DialFailure, StreamOutput};
 pub use link::{Link, LinkConfig, LinkEvent};
 pub use proxy_stream::{ProxyAction, ProxyStream, ProxyStreamConfig, StreamRef};
