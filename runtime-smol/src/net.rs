@@ -7,7 +7,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use async_io::Async;
-use dialback_runtime::{Listener, PeerAddr, Socket, TcpOptions, reset_on_close};
+use dialback_runtime::{
+    Listener, PeerAddr, Socket, TcpOptions, UnixCredentials, reset_on_close, unix_credentials,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 macro_rules! socket {
@@ -131,6 +133,10 @@ impl Socket for SmolUnixStream {
 
     fn reset_on_close(&self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn unix_credentials(&self) -> Option<UnixCredentials> {
+        unix_credentials(self)
     }
 }
 

@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use dialback_runtime::{Listener, PeerAddr, Socket, TcpOptions, reset_on_close};
+use dialback_runtime::{
+    Listener, PeerAddr, Socket, TcpOptions, UnixCredentials, reset_on_close, unix_credentials,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 macro_rules! socket {
@@ -107,6 +109,10 @@ impl Socket for TokioUnixStream {
 
     fn reset_on_close(&self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn unix_credentials(&self) -> Option<UnixCredentials> {
+        unix_credentials(&self.0)
     }
 }
 

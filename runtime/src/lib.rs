@@ -18,7 +18,9 @@ mod timer;
 pub mod tls;
 mod tunnel;
 
-pub use net::{Listener, PeerAddr, Socket, TcpOptions, reset_on_close};
+pub use net::{
+    Listener, PeerAddr, Socket, TcpOptions, UnixCredentials, reset_on_close, unix_credentials,
+};
 pub use runtime::{NoRandomness, Runtime, Sleep, Task};
 pub use signal::Signal;
 pub use timer::{Elapsed, Timer, timeout_at};

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+pub use dialback_core::UnixCredentials;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -27,6 +28,11 @@ pub trait Socket: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin + 'static {
     /// # Errors
     /// The system's error.
     fn reset_on_close(&self) -> io::Result<()>;
+
+    /// Who connected, for the accepted end of a Unix socket; `None` for every other, and where the system does not tell.
+    fn unix_credentials(&self) -> Option<UnixCredentials> {
+        None
+    }
 }
 
 /// Accepts connections.
@@ -129,4 +135,42 @@ impl TcpOptions {
 /// The system's error.
 pub fn reset_on_close(socket: &impl AsFd) -> io::Result<()> {
     SockRef::from(socket).set_linger(Some(Duration::ZERO))
+}
+
+/// What the system says of the process that connected to a Unix socket; for implementations of
+/// [`Socket::unix_credentials`]. `None` where it does not tell, which is everywhere but on Linux.
+#[must_use]
+pub fn unix_credentials(socket: &impl AsFd) -> Option<UnixCredentials> {
+    #[cfg(target_os = "linux")]
+    {
+        let credentials = rustix::net::sockopt::socket_peercred(socket).ok()?;
+        Some(UnixCredentials {
+            user_id: credentials.uid.as_raw(),
+            group_id: credentials.gid.as_raw(),
+            process_id: credentials.pid.as_raw_nonzero().get().try_into().ok(),
+        })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = socket;
+        None
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn the_system_says_which_process_is_at_the_other_end() {
+        let (ours, _theirs) = UnixStream::pair().expect("sockets can be made");
+        let credentials = unix_credentials(&ours).expect("Linux tells them");
+        let process = std::fs::metadata("/proc/self").expect("the process itself is there");
+        assert_eq!(credentials.user_id, process.uid());
+        assert_eq!(credentials.group_id, process.gid());
+        assert_eq!(credentials.process_id, Some(std::process::id()));
+    }
 }

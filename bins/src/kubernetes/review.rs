@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dialback_core::ServiceAccount;
 use dialback_runtime::metrics::ServerMetrics;
 use dialback_runtime::server::{AgentIdentity, AgentRefused};
 use k8s_openapi::api::authentication::v1::{
@@ -110,7 +111,11 @@ fn judge(
     if !audiences.is_empty() && !audiences.contains(&wanted.audience) {
         return Err(Refusal::Audience(wanted.audience.clone()));
     }
-    Ok(identity(&user))
+    let account = ServiceAccount {
+        namespace: namespace.to_owned(),
+        name: account.to_owned(),
+    };
+    Ok(identity(&user).with_service_account(account))
 }
 
 /// The account, and the pod that the token was made for where Kubernetes names it: what stays the same when the token

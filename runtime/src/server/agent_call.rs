@@ -8,12 +8,12 @@ use dialback_core::wire::{
     NO_SESSION, PROBE, RESUME, ResumeAnswer, ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION,
     SessionGrant, SessionId, SessionToken, Status,
 };
-use dialback_core::{CloseReason, Negotiated, SessionError};
+use dialback_core::{CloseReason, Identity, Negotiated, SessionError};
 use http::HeaderMap;
 use tokio::sync::Notify;
 
-use super::Server;
 use super::observer::LinkObserver;
+use super::{AgentTunnel, Server};
 use crate::grpc::{Call, MessageStream};
 use crate::metadata::{header_values, insert, insert_secret};
 use crate::net::PeerAddr;
@@ -27,6 +27,16 @@ pub(super) struct AcceptedCall {
     pub(super) stream: MessageStream,
     /// Told when the tunnel is to end because it took no dial in time.
     pub(super) retired: Arc<Notify>,
+}
+
+/// What a new tunnel begins with.
+struct Beginning {
+    agent: AgentMetadata,
+    peer: PeerAddr,
+    identity: Identity,
+    negotiated: Negotiated,
+    /// The session that it is granted, and what tells its agent from others.
+    session: Option<(SessionGrant, Vec<u8>)>,
 }
 
 /// Who the agent says it is.
@@ -76,22 +86,23 @@ impl<R: Runtime> Server<R> {
         }
     }
 
-    /// Answers an agent's call; `None` when it was refused, or the agent has gone. `identity` is what the agent
-    /// authenticated as.
+    /// Answers an agent's call; `None` when it was refused, or the agent has gone. `key` tells the
+    /// agent from every other, `identity` is what it has proved to be.
     pub(super) fn accept_agent(
         self: &Arc<Self>,
         call: Call,
         agent: AgentMetadata,
         peer: PeerAddr,
-        identity: &[u8],
+        key: &[u8],
+        identity: Identity,
     ) -> Option<AcceptedCall> {
         let metadata = call.metadata();
-        let anonymous = identity.is_empty();
+        let anonymous = key.is_empty();
         // One certificate may serve several agents.
-        let identity = &[identity, &[0], agent.agent_id.as_bytes()].concat();
+        let key = &[key, &[0], agent.agent_id.as_bytes()].concat();
         let mut response = self.introduction();
         let offers = ResumeOffer::parse_all(header_values(metadata, RESUME));
-        let resumed = self.resume(&offers, peer, &agent.agent_id, identity);
+        let resumed = self.resume(&offers, peer, &agent.agent_id, key);
         if let Some((tunnel, answer, grant)) = resumed {
             insert(&mut response, RESUME, &answer.to_string());
             insert_secret(&mut response, SESSION, &grant.to_string());
@@ -110,7 +121,7 @@ impl<R: Runtime> Server<R> {
         let started_anew =
             header_values(metadata, RESUME).any(|value| value == NO_SESSION.as_bytes());
         if started_anew && !anonymous {
-            self.end_forsaken(identity);
+            self.end_forsaken(key);
         }
         let offer = Extensions::parse(header_values(metadata, EXTENSIONS));
         let session = self.new_session();
@@ -132,18 +143,24 @@ impl<R: Runtime> Server<R> {
             }
         };
         let negotiated = Negotiated::new(ours, offer);
-        Some(self.begin_tunnel(agent, peer, identity, negotiated, session, stream))
+        let beginning = Beginning {
+            agent,
+            peer,
+            identity,
+            negotiated,
+            session: session.map(|grant| (grant, key.clone())),
+        };
+        Some(self.begin_tunnel(beginning, stream))
     }
 
-    fn begin_tunnel(
-        self: &Arc<Self>,
-        agent: AgentMetadata,
-        peer: PeerAddr,
-        identity: &[u8],
-        negotiated: Negotiated,
-        session: Option<SessionGrant>,
-        stream: MessageStream,
-    ) -> AcceptedCall {
+    fn begin_tunnel(self: &Arc<Self>, beginning: Beginning, stream: MessageStream) -> AcceptedCall {
+        let Beginning {
+            agent,
+            peer,
+            identity,
+            negotiated,
+            session,
+        } = beginning;
         let retired = Arc::new(Notify::new());
         let observer = LinkObserver {
             server: Arc::downgrade(self),
@@ -158,20 +175,22 @@ impl<R: Runtime> Server<R> {
         let tunnel = Tunnel::new(self.new_link_id(), machine, observer);
         self.metrics
             .tunnel_began(MeasuredTunnel::new(&self.runtime, &tunnel));
-        self.connected(&tunnel, &agent);
+        let name = identity.name();
+        let connected = AgentTunnel {
+            tunnel: Arc::clone(&tunnel),
+            identity: Arc::new(identity),
+        };
+        self.connected(connected, &agent);
         if self.stop.is_draining() {
             tunnel.with(Link::drain);
         }
-        if let Some(SessionGrant { id, token, .. }) = session {
-            let mut agents = self.agents();
-            agents
-                .sessions
-                .begin(tunnel.id(), identity.to_vec(), id, token);
-        }
+        let session = session.map(|(SessionGrant { id, token, .. }, key)| {
+            self.agents().sessions.begin(tunnel.id(), key, id, token);
+            tracing::field::display(id)
+        });
         tracing::info!(
-            link = %tunnel.id(), %peer, agent_id = agent.agent_id,
-            flow_control = negotiated.peer_window_bytes.is_some(),
-            session = session.map(|grant| tracing::field::display(grant.id)), "agent connected"
+            link = %tunnel.id(), %peer, agent_id = agent.agent_id, identity = name,
+            flow_control = negotiated.peer_window_bytes.is_some(), session, "agent connected"
         );
         AcceptedCall {
             agent_id: agent.agent_id,
@@ -182,13 +201,14 @@ impl<R: Runtime> Server<R> {
     }
 
     /// Ends what waits for an agent that has started anew: its endpoint connections are gone.
-    fn end_forsaken(&self, identity: &[u8]) {
+    fn end_forsaken(&self, key: &[u8]) {
         let tunnels: Vec<_> = {
             let agents = self.agents();
-            let links = agents.sessions.links_of(identity);
+            let links = agents.sessions.links_of(key);
             links
                 .iter()
-                .filter_map(|link| agents.tunnels.get(link).cloned())
+                .filter_map(|link| agents.tunnels.get(link))
+                .map(|agent| Arc::clone(&agent.tunnel))
                 .collect()
         };
         let now = self.runtime.now();
@@ -225,7 +245,7 @@ impl<R: Runtime> Server<R> {
         offers: &[ResumeOffer],
         peer: PeerAddr,
         agent_id: &str,
-        identity: &[u8],
+        key: &[u8],
     ) -> Option<(Arc<Tunnel<Link>>, ResumeAnswer, SessionGrant)> {
         if self.config.disable_extensions {
             return None;
@@ -242,8 +262,11 @@ impl<R: Runtime> Server<R> {
         for offer in offers {
             let tunnel = {
                 let agents = self.agents();
-                match agents.sessions.check(offer, identity) {
-                    Ok(link) => agents.tunnels.get(&link).cloned(),
+                match agents.sessions.check(offer, key) {
+                    Ok(link) => agents
+                        .tunnels
+                        .get(&link)
+                        .map(|agent| Arc::clone(&agent.tunnel)),
                     Err(reason) => {
                         drop(agents);
                         refused(offer, reason);

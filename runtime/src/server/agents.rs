@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use dialback_core::Identity;
 use dialback_core::server::Link;
 use dialback_core::wire::{PROBE, Status};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,7 +23,7 @@ use crate::metrics::{Counted, Limit, TlsListener};
 use crate::net::{Listener, PeerAddr, Socket, TcpOptions};
 use crate::runtime::Runtime;
 use crate::timer::timeout_at;
-use crate::tls::{HandshakeFailure, Reloadable, identity};
+use crate::tls::{HandshakeFailure, Reloadable, certified_names, identity};
 use crate::tunnel::{TunnelDriver, TunnelEnd};
 
 impl<R: Runtime> Server<R> {
@@ -70,7 +71,8 @@ impl<R: Runtime> Server<R> {
                 .tls_handshake_failed(TlsListener::Agent, failure);
             return tracing::warn!(%peer, "agent did not negotiate HTTP/2 (ALPN h2)");
         }
-        let identity = identity(tls.get_ref().1.peer_certificates());
+        let certificates = tls.get_ref().1.peer_certificates();
+        let (key, names) = (identity(certificates), certified_names(certificates));
         let config = grpc::ServerConfig::agents(self.config.keepalive_time);
         match ServerConnection::handshake(&self.runtime, tls, &config, deadline).await {
             Ok(connection) => {
@@ -79,7 +81,8 @@ impl<R: Runtime> Server<R> {
                 let mut connection = AgentConnection {
                     server: Arc::clone(&self),
                     peer,
-                    identity,
+                    key,
+                    names,
                     connection,
                     pending: Vec::new(),
                     links: Vec::new(),
@@ -108,8 +111,10 @@ const GOODBYE_TIME: Duration = Duration::from_millis(800);
 struct AgentConnection<R: Runtime, T> {
     server: Arc<Server<R>>,
     peer: PeerAddr,
-    /// What the agent authenticated as by its certificate.
-    identity: Vec<u8>,
+    /// What tells the agent from others by its certificate; see [`identity`].
+    key: Vec<u8>,
+    /// The names in that certificate.
+    names: Identity,
     connection: ServerConnection<R, T>,
     /// Calls whose tokens are being looked at; as many as a client may have open at most.
     pending: Vec<PendingAgent<R>>,
@@ -215,13 +220,14 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> AgentConnection<R, T> {
         if call.metadata().contains_key(PROBE) {
             return self.server.answer_probe(call, &agent, self.peer);
         }
-        let mut identity = self.identity.clone();
+        let (mut key, mut identity) = (self.key.clone(), self.names.clone());
         if let Some(token) = token {
-            identity.push(0);
-            identity.extend_from_slice(token.as_bytes());
+            key.push(0);
+            key.extend_from_slice(token.as_bytes());
+            identity.service_account = token.service_account().cloned();
         }
         let (server, peer) = (&self.server, self.peer);
-        let Some(accepted) = server.accept_agent(call, agent, peer, &identity) else {
+        let Some(accepted) = server.accept_agent(call, agent, peer, &key, identity) else {
             return;
         };
         let AcceptedCall {

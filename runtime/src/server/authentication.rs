@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use dialback_core::ServiceAccount;
 use dialback_core::wire::{AUTHORIZATION, Code, Status};
 use http::header::InvalidHeaderValue;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -88,22 +89,41 @@ impl fmt::Debug for BearerToken {
 ///
 /// Only the agent that opened a session may resume it, which is told by this and the id that it gives itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AgentIdentity(String);
+pub struct AgentIdentity {
+    name: String,
+    service_account: Option<ServiceAccount>,
+}
 
 impl AgentIdentity {
     /// An identity of this name.
     pub fn new(name: impl Into<String>) -> Self {
-        Self(name.into())
+        Self {
+            name: name.into(),
+            service_account: None,
+        }
+    }
+
+    /// The same, of an agent whose token belongs to `account`.
+    #[must_use]
+    pub fn with_service_account(mut self, account: ServiceAccount) -> Self {
+        self.service_account = Some(account);
+        self
+    }
+
+    /// The account that the agent's token belongs to, where it is known.
+    #[must_use]
+    pub const fn service_account(&self) -> Option<&ServiceAccount> {
+        self.service_account.as_ref()
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.name.as_bytes()
     }
 }
 
 impl fmt::Display for AgentIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 

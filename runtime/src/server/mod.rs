@@ -4,6 +4,7 @@ mod agent_call;
 mod agents;
 mod authentication;
 mod config;
+mod dialling;
 mod frontend;
 mod handshake;
 mod observer;
@@ -15,24 +16,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dialback_core::server::{DialError, Link, Router, Sessions, Strategies};
+use dialback_core::server::{Link, Router, Sessions, Strategies};
 use dialback_core::wire::AgentMetadata;
-use dialback_core::{LinkId, StreamId};
+use dialback_core::{Identity, LinkId};
 
 pub use authentication::{
     AgentAuthenticator, AgentIdentity, AgentRefused, Authentication, BearerToken, RefusalReason,
 };
 pub use config::ServerConfig;
-pub use frontend::FrontendMode;
+pub use frontend::{Frontend, FrontendMode};
 pub use stop::Stopped;
 use stop::{Stop, StopSignal};
 
-use crate::metrics::{Limit, ServerMetrics};
+use crate::metrics::ServerMetrics;
 use crate::runtime::Runtime;
 use crate::tunnel::Tunnel;
-
-/// How many links a dial may meet that went down since they were chosen.
-const ROUTE_TRIES: usize = 3;
 
 /// For so long it is told that an agent was refused: a few of its attempts.
 const REFUSAL_TOLD: Duration = Duration::from_secs(5 * 60);
@@ -55,7 +53,15 @@ pub struct Server<R: Runtime> {
 struct Agents {
     router: Router,
     sessions: Sessions,
-    tunnels: BTreeMap<LinkId, Arc<Tunnel<Link>>>,
+    tunnels: BTreeMap<LinkId, AgentTunnel>,
+}
+
+/// A tunnel and whose it is.
+#[derive(Clone, Debug)]
+struct AgentTunnel {
+    tunnel: Arc<Tunnel<Link>>,
+    /// What the agent had proved to be when the tunnel began; whoever resumes it is the same.
+    identity: Arc<Identity>,
 }
 
 impl<R: Runtime> Server<R> {
@@ -127,43 +133,11 @@ impl<R: Runtime> Server<R> {
             .sum()
     }
 
-    /// Chooses an agent for a destination and starts a dial on its tunnel.
-    pub(crate) fn dial(
-        &self,
-        protocol: String,
-        address: String,
-    ) -> Result<(Arc<Tunnel<Link>>, StreamId), DialError> {
-        let mut last = DialError::NoAgent;
-        for _ in 0..ROUTE_TRIES {
-            let chosen = {
-                let agents = self.agents();
-                let link = agents.router.route(&address, fastrand::u64(..));
-                link.and_then(|link| agents.tunnels.get(&link).cloned())
-            };
-            let Some(tunnel) = chosen else { break };
-            let now = self.runtime.now();
-            match tunnel.with(|link| link.dial(now, protocol.clone(), address.clone())) {
-                Ok(stream) => return Ok((tunnel, stream)),
-                Err(DialError::AgentLost) => self.disconnected(tunnel.id()),
-                Err(error) => {
-                    last = error;
-                    break;
-                }
-            }
-        }
-        if let DialError::TooManyStreams { .. } = last {
-            self.metrics.limit_reached(Limit::StreamsPerAgent);
-        } else if let DialError::TooManyDials { .. } = last {
-            self.metrics.limit_reached(Limit::PendingDials);
-        }
-        self.metrics.dial_failed(last.failure());
-        Err(last)
-    }
-
-    fn connected(&self, tunnel: &Arc<Tunnel<Link>>, metadata: &AgentMetadata) {
+    fn connected(&self, agent: AgentTunnel, metadata: &AgentMetadata) {
+        let link = agent.tunnel.id();
         let mut agents = self.agents();
-        agents.tunnels.insert(tunnel.id(), Arc::clone(tunnel));
-        agents.router.agent_connected(tunnel.id(), metadata);
+        agents.tunnels.insert(link, agent);
+        agents.router.agent_connected(link, metadata);
         self.report_backends(&agents);
     }
 
@@ -209,7 +183,9 @@ impl<R: Runtime> Server<R> {
 
     /// Every tunnel, to be used without the lock that they are listed under.
     fn tunnels(&self) -> Vec<Arc<Tunnel<Link>>> {
-        self.agents().tunnels.values().cloned().collect()
+        let agents = self.agents();
+        let tunnels = agents.tunnels.values();
+        tunnels.map(|agent| Arc::clone(&agent.tunnel)).collect()
     }
 
     /// An agent was refused for its token.

@@ -21,7 +21,7 @@ pub use error::{CaError, KeyPairError, TlsError};
 pub use expiry::authorities_expiry;
 pub use files::KeyPairFiles;
 pub use handshake::HandshakeFailure;
-pub(crate) use identity::identity;
+pub(crate) use identity::{certified_names, identity};
 pub use policy::{TlsPolicy, TlsPolicyError, TlsWarning};
 pub(crate) use random::fill_random;
 pub use reloadable::Reloadable;

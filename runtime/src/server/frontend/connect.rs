@@ -10,11 +10,13 @@ use dialback_core::connect::{ESTABLISHED, Parsed, RequestParser, dial_failure, e
 use dialback_core::server::{DialError, StreamOutput};
 use tokio::io::AsyncWriteExt;
 
+use super::Frontend;
 use super::port::FrontendStream;
 use super::socket::FrontendSocket;
 use crate::net::PeerAddr;
 use crate::runtime::Runtime;
 use crate::server::Server;
+use crate::server::dialling::DialRequest;
 use crate::server::stop::Stage;
 use crate::timer::timeout_at;
 use crate::tunnel::{Port, Pump, PumpEnd, poll_read};
@@ -26,8 +28,9 @@ const MAX_EARLY_BYTES: usize = 64 * 1024;
 pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
     server: &Arc<Server<R>>,
     mut socket: S,
-    peer: PeerAddr,
+    frontend: Arc<Frontend>,
 ) {
+    let peer = frontend.peer;
     let Some(request) = request(server, &mut socket, peer).await else {
         return;
     };
@@ -37,17 +40,16 @@ pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
         asks_for_agent,
     } = request;
     let _counted = server.metrics.http_connection();
-    let mut held = match server.dial("tcp".to_owned(), authority.clone()) {
-        Ok((tunnel, stream)) => {
-            let held = FrontendStream::new(server, tunnel, stream);
-            held.allow_half_close();
-            held
-        }
-        Err(error) => {
-            tracing::info!(%peer, address = authority, %error, "dial failed");
-            return answer(server, &mut socket, &error).await;
-        }
+    let dial = DialRequest {
+        frontend: &frontend,
+        protocol: "tcp".to_owned(),
+        address: authority.clone(),
     };
+    let mut held = match server.dial(dial) {
+        Ok(held) => held,
+        Err(error) => return answer(server, &mut socket, &error).await,
+    };
+    held.allow_half_close();
     let mut early = Early {
         data: early,
         socket: &mut socket,

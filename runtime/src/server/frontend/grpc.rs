@@ -9,12 +9,13 @@ use dialback_core::CloseReason;
 use dialback_core::server::{ProxyAction, ProxyStream, ProxyStreamConfig, StreamRef};
 use dialback_core::wire::{Code, Decoded, Frame, SERVED_BY, Status, decode};
 
+use super::Frontend;
 use super::port::FrontendStream;
 use crate::grpc::MessageStream;
 use crate::metrics::{Counted, Segment};
-use crate::net::PeerAddr;
 use crate::runtime::Runtime;
 use crate::server::Server;
+use crate::server::dialling::DialRequest;
 use crate::timer::{Timer, timeout_at};
 use crate::tunnel::Port;
 
@@ -36,13 +37,13 @@ pub(super) struct ProxyOptions {
 pub(super) async fn serve_proxy_stream<R: Runtime>(
     server: Arc<Server<R>>,
     stream: MessageStream,
-    peer: PeerAddr,
+    frontend: Arc<Frontend>,
     timeout: Option<Duration>,
     options: ProxyOptions,
 ) {
     let runtime = server.runtime.clone();
     let deadline = timeout.and_then(|timeout| runtime.now().checked_add(timeout));
-    let mut task = ProxyTask::new(server, stream, options);
+    let mut task = ProxyTask::new(server, stream, frontend, options);
     let served = poll_fn(|cx| task.poll(cx));
     let end = match deadline {
         Some(deadline) => timeout_at(&runtime, deadline, served)
@@ -55,12 +56,13 @@ pub(super) async fn serve_proxy_stream<R: Runtime>(
             }),
         None => served.await,
     };
-    task.finish(end, peer);
+    task.finish(end);
 }
 
 struct ProxyTask<R: Runtime> {
     server: Arc<Server<R>>,
     stream: MessageStream,
+    frontend: Arc<Frontend>,
     machine: ProxyStream,
     options: ProxyOptions,
     streams: Vec<FrontendStream<R>>,
@@ -70,7 +72,12 @@ struct ProxyTask<R: Runtime> {
 }
 
 impl<R: Runtime> ProxyTask<R> {
-    fn new(server: Arc<Server<R>>, stream: MessageStream, options: ProxyOptions) -> Self {
+    fn new(
+        server: Arc<Server<R>>,
+        stream: MessageStream,
+        frontend: Arc<Frontend>,
+        options: ProxyOptions,
+    ) -> Self {
         let now = server.runtime.now();
         let config = ProxyStreamConfig {
             half_close: options.half_close,
@@ -81,6 +88,7 @@ impl<R: Runtime> ProxyTask<R> {
         Self {
             server,
             stream,
+            frontend,
             machine,
             options,
             streams: Vec::new(),
@@ -208,10 +216,13 @@ impl<R: Runtime> ProxyTask<R> {
                     protocol,
                     address,
                 } => {
-                    let routed = self.server.dial(protocol, address);
+                    let routed = self.server.dial(DialRequest {
+                        frontend: &self.frontend,
+                        protocol,
+                        address,
+                    });
                     let now = self.server.runtime.now();
-                    let routed = routed.map(|(tunnel, stream)| {
-                        let held = FrontendStream::new(&self.server, tunnel, stream);
+                    let routed = routed.map(|held| {
                         if self.options.asks_for_agent {
                             self.stream.add_header(SERVED_BY, held.agent_id());
                         }
@@ -255,7 +266,8 @@ impl<R: Runtime> ProxyTask<R> {
         self.streams.iter().find(|held| held.stream_ref() == at)
     }
 
-    fn finish(mut self, end: Result<Status, Status>, peer: PeerAddr) {
+    fn finish(mut self, end: Result<Status, Status>) {
+        let peer = self.frontend.peer;
         let orderly = end.is_ok();
         self.machine.handle_end(if orderly {
             CloseReason::FrontendClosed

@@ -7,11 +7,13 @@ mod socket;
 
 use std::sync::Arc;
 
+use dialback_core::Identity;
 use dialback_core::wire::{EXTENSIONS, Extensions, SERVED_BY};
 use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
+pub(super) use self::port::FrontendStream;
 use self::socket::FrontendSocket;
 use super::Server;
 use super::stop::Stage;
@@ -21,7 +23,7 @@ use crate::metadata::{header_values, insert};
 use crate::metrics::{Limit, TlsListener};
 use crate::net::{Listener, PeerAddr, Socket, TcpOptions};
 use crate::runtime::Runtime;
-use crate::tls::Reloadable;
+use crate::tls::{Reloadable, certified_names};
 
 /// What a frontend listener speaks; one protocol a listener, as in the reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,17 @@ pub enum FrontendMode {
     Grpc,
     /// HTTP/1.1 CONNECT.
     HttpConnect,
+}
+
+/// Who is at the other end of a frontend's connection.
+#[derive(Clone, Debug)]
+pub struct Frontend {
+    /// Where it comes from.
+    pub peer: PeerAddr,
+    /// What it has proved to be: by its certificate, or as the process at the other end of a Unix socket.
+    pub identity: Identity,
+    /// What it speaks.
+    pub mode: FrontendMode,
 }
 
 impl<R: Runtime> Server<R> {
@@ -79,8 +92,17 @@ impl<R: Runtime> Server<R> {
         if let Err(error) = socket.set_tcp_options(&options) {
             tracing::debug!(%peer, %error, "socket options of a frontend's connection");
         }
+        let mut identity = Identity {
+            unix: socket.unix_credentials(),
+            ..Identity::default()
+        };
         let Some(acceptor) = acceptor else {
-            return self.serve_frontend(socket, peer, mode).await;
+            let frontend = Frontend {
+                peer,
+                identity,
+                mode,
+            };
+            return self.serve_frontend(socket, frontend).await;
         };
         let deadline = self.runtime.now() + self.config.handshake_timeout;
         let accepted = self.accept_tls(TlsListener::Frontend, &acceptor, socket, peer, deadline);
@@ -88,22 +110,28 @@ impl<R: Runtime> Server<R> {
         if mode == FrontendMode::Grpc && tls.get_ref().1.alpn_protocol() != Some(b"h2") {
             return tracing::warn!(%peer, "frontend did not negotiate HTTP/2 (ALPN h2)");
         }
+        let unix = identity.unix;
+        identity = Identity {
+            unix,
+            ..certified_names(tls.get_ref().1.peer_certificates())
+        };
+        let frontend = Frontend {
+            peer,
+            identity,
+            mode,
+        };
         // The TLS state is big and lives as long as the connection: not on every task's stack.
-        Box::pin(self.serve_frontend(tls, peer, mode)).await;
+        Box::pin(self.serve_frontend(tls, frontend)).await;
     }
 
-    async fn serve_frontend<S: FrontendSocket>(
-        self: Arc<Self>,
-        socket: S,
-        peer: PeerAddr,
-        mode: FrontendMode,
-    ) {
+    async fn serve_frontend<S: FrontendSocket>(self: Arc<Self>, socket: S, frontend: Frontend) {
+        let frontend = Arc::new(frontend);
         let mut stop = self.stop_signal();
         let _served = self.stop.frontend();
         let serving = async {
-            match mode {
-                FrontendMode::HttpConnect => connect::serve(&self, socket, peer).await,
-                FrontendMode::Grpc => Box::pin(self.serve_grpc(socket, peer)).await,
+            match frontend.mode {
+                FrontendMode::HttpConnect => connect::serve(&self, socket, frontend).await,
+                FrontendMode::Grpc => Box::pin(self.serve_grpc(socket, frontend)).await,
             }
         };
         tokio::select! {
@@ -131,8 +159,9 @@ impl<R: Runtime> Server<R> {
     async fn serve_grpc<T: AsyncRead + AsyncWrite + Unpin>(
         self: &Arc<Self>,
         socket: T,
-        peer: PeerAddr,
+        frontend: Arc<Frontend>,
     ) {
+        let peer = frontend.peer;
         let mut config = crate::grpc::ServerConfig::frontends(self.config.frontend_keepalive_time);
         config.any_authority = peer == PeerAddr::Unix;
         let deadline = self.runtime.now() + self.config.handshake_timeout;
@@ -167,7 +196,7 @@ impl<R: Runtime> Server<R> {
                 Some(Ok(call)) => match call.route(&MethodName::PROXY) {
                     Err(status) => tracing::info!(%peer, %status, "call refused"),
                     Ok(call) => {
-                        let server = Arc::clone(self);
+                        let (server, frontend) = (Arc::clone(self), Arc::clone(&frontend));
                         self.runtime.spawn(async move {
                             let _served = server.stop.frontend();
                             let _counted = server.metrics.call("Proxy");
@@ -183,7 +212,7 @@ impl<R: Runtime> Server<R> {
                             grpc::serve_proxy_stream(
                                 Arc::clone(&server),
                                 stream,
-                                peer,
+                                frontend,
                                 timeout,
                                 grpc::ProxyOptions {
                                     half_close: accepted.half_close,

@@ -16,7 +16,7 @@ use crate::tunnel::{Port, PortOutput, Tunnel};
 
 /// One stream of an agent's tunnel, held for a frontend. Dropped, it gives the stream up, whatever its state.
 #[derive(Debug)]
-pub(super) struct FrontendStream<R: Runtime> {
+pub(crate) struct FrontendStream<R: Runtime> {
     runtime: R,
     tunnel: Arc<Tunnel<Link>>,
     stream: StreamId,
@@ -26,7 +26,7 @@ pub(super) struct FrontendStream<R: Runtime> {
 }
 
 impl<R: Runtime> FrontendStream<R> {
-    pub(super) fn new(server: &Server<R>, tunnel: Arc<Tunnel<Link>>, stream: StreamId) -> Self {
+    pub(crate) fn new(server: &Server<R>, tunnel: Arc<Tunnel<Link>>, stream: StreamId) -> Self {
         Self {
             runtime: server.runtime.clone(),
             tunnel,
@@ -37,11 +37,11 @@ impl<R: Runtime> FrontendStream<R> {
     }
 
     /// The agent that serves it.
-    pub(super) fn agent_id(&self) -> &str {
+    pub(crate) fn agent_id(&self) -> &str {
         self.tunnel.peer_id()
     }
 
-    pub(super) fn stream_ref(&self) -> StreamRef {
+    pub(crate) fn stream_ref(&self) -> StreamRef {
         StreamRef {
             link: self.tunnel.id(),
             stream: self.stream,
@@ -49,33 +49,33 @@ impl<R: Runtime> FrontendStream<R> {
     }
 
     /// The next output; on `None` the task is woken when there is one.
-    pub(super) fn poll_output(&self, cx: &Context<'_>) -> Option<StreamOutput> {
+    pub(crate) fn poll_output(&self, cx: &Context<'_>) -> Option<StreamOutput> {
         let now = self.runtime.now();
         self.tunnel
             .with_stream(cx, self.stream, |link| link.poll_stream(now, self.stream))
     }
 
     /// The frontend can end one direction and go on with the other.
-    pub(super) fn allow_half_close(&self) {
+    pub(crate) fn allow_half_close(&self) {
         self.tunnel.with(|link| link.allow_half_close(self.stream));
     }
 
     /// The frontend sends no more; whether it may go on reading.
-    pub(super) fn end_of_data(&self) -> bool {
+    pub(crate) fn end_of_data(&self) -> bool {
         let now = self.runtime.now();
         self.tunnel
             .with(|link| link.handle_frontend_end(now, self.stream))
     }
 
     /// The frontend closes and waits for the end.
-    pub(super) fn close(&self, reason: CloseReason) {
+    pub(crate) fn close(&self, reason: CloseReason) {
         let now = self.runtime.now();
         self.tunnel
             .with(|link| link.handle_frontend_close(now, self.stream, reason));
     }
 
     /// The frontend asks no more.
-    pub(super) fn gone(&self, reason: CloseReason) {
+    pub(crate) fn gone(&self, reason: CloseReason) {
         let now = self.runtime.now();
         self.tunnel
             .with(|link| link.handle_frontend_gone(now, self.stream, reason));
