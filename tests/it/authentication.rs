@@ -122,6 +122,15 @@ fn a_token_is_asked_for_and_looked_at() {
             &server,
             &format!("{failures}{{cause=\"timed_out\"}} 0")
         ));
+        let taken = "dialback_agent_calls_total";
+        for (proof, count) in [
+            ("certificate_and_token", 1),
+            ("certificate", 0),
+            ("none", 0),
+        ] {
+            let line = format!("{taken}{{authentication=\"{proof}\"}} {count}");
+            assert!(shows(&server, &line), "{line}");
+        }
         drop(agent);
         server.stop(Duration::ZERO).await;
     });

@@ -267,6 +267,11 @@ pub enum OptionProblem {
     /// Agents are authenticated by token or by certificate.
     #[error("--cluster-ca-cert can not be used when agent authentication is enabled")]
     TokensWithCertificates,
+    /// Agents were to be authenticated, and nothing says how.
+    #[error(
+        "--require-agent-authentication is set: set --cluster-ca-cert too, or --agent-namespace and the flags beside it"
+    )]
+    AnyAgent,
     /// A flag of token authentication is missing.
     #[error("--{0} cannot be empty when agent authentication is enabled")]
     IncompleteTokenAuthentication(&'static str),

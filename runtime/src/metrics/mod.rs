@@ -30,5 +30,5 @@ pub use family::Counted;
 pub use limits::Limit;
 pub(crate) use live_tunnels::{Measured, Measurement};
 pub use packets::Segment;
-pub use server::{ServerMetrics, TlsListener};
+pub use server::{AgentProof, ServerMetrics, TlsListener};
 pub use text::{CONTENT_TYPE, render};

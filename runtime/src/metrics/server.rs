@@ -34,6 +34,40 @@ pub enum TlsListener {
     Frontend,
 }
 
+/// How an agent proved who it is: the `authentication` label of `dialback_agent_calls_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AgentProof {
+    /// Not at all: neither was asked for.
+    Nothing,
+    /// By its certificate.
+    Certificate,
+    /// By its token.
+    Token,
+    /// By both.
+    CertificateAndToken,
+}
+
+impl AgentProof {
+    /// Every proof.
+    pub const ALL: [Self; 4] = [
+        Self::Nothing,
+        Self::Certificate,
+        Self::Token,
+        Self::CertificateAndToken,
+    ];
+
+    /// The label value.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Nothing => "none",
+            Self::Certificate => "certificate",
+            Self::Token => "token",
+            Self::CertificateAndToken => "certificate_and_token",
+        }
+    }
+}
+
 /// What a proxy server counts and measures.
 #[derive(Debug)]
 pub struct ServerMetrics {
@@ -51,6 +85,7 @@ pub struct ServerMetrics {
     dial_failure_count: IntCounterVec,
     tls_handshake_failures: IntCounterVec,
     authentication_failures: IntCounterVec,
+    agent_calls: IntCounterVec,
     token_reviews: TokenReviews,
     leases: LeaseCollection,
     own_lease: LeasePublication,
@@ -79,6 +114,14 @@ impl ServerMetrics {
         // Each from the start, so that an alert can be written for any of them.
         for cause in AgentRefused::LABELS {
             authentication_failures.with_label_values(&[cause]);
+        }
+        let agent_calls = ours.counters(
+            "agent_calls_total",
+            "Calls of agents that were taken, by how the agents proved who they are.",
+            &["authentication"],
+        );
+        for proof in AgentProof::ALL {
+            agent_calls.with_label_values(&[proof.label()]);
         }
         Self {
             dial_duration: families.histogram_on_touch(
@@ -133,6 +176,7 @@ impl ServerMetrics {
                 &["reason"],
             ),
             authentication_failures,
+            agent_calls,
             token_reviews: TokenReviews::new(&ours),
             leases: LeaseCollection::new(&families),
             own_lease: LeasePublication::new(&ours),
@@ -260,6 +304,11 @@ impl ServerMetrics {
     /// A stream failed: while sending a packet of this kind, or while receiving (`None`).
     pub fn packet_failed(&self, segment: Segment, code: Code, kind: Option<PacketKind>) {
         self.packets.failed(segment, code, kind);
+    }
+
+    /// An agent's call was taken.
+    pub fn agent_taken(&self, proof: AgentProof) {
+        self.agent_calls.with_label_values(&[proof.label()]).inc();
     }
 
     /// An agent's call was refused for its token.

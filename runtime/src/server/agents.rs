@@ -19,7 +19,7 @@ use super::pending_agent::{AgentCall, PendingAgent};
 use super::stop::Stage;
 use crate::grpc::{self, Call, Http2Config, MethodName, ServerConnection};
 use crate::listen::accept_loop;
-use crate::metrics::{Counted, Limit, TlsListener};
+use crate::metrics::{AgentProof, Counted, Limit, TlsListener};
 use crate::net::{Listener, PeerAddr, Socket, TcpOptions};
 use crate::runtime::Runtime;
 use crate::timer::timeout_at;
@@ -220,6 +220,12 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> AgentConnection<R, T> {
         if call.metadata().contains_key(PROBE) {
             return self.server.answer_probe(call, &agent, self.peer);
         }
+        let proof = match (self.key.is_empty(), token) {
+            (true, None) => AgentProof::Nothing,
+            (true, Some(_)) => AgentProof::Token,
+            (false, None) => AgentProof::Certificate,
+            (false, Some(_)) => AgentProof::CertificateAndToken,
+        };
         let (mut key, mut identity) = (self.key.clone(), self.names.clone());
         if let Some(token) = token {
             key.push(0);
@@ -230,6 +236,7 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> AgentConnection<R, T> {
         let Some(accepted) = server.accept_agent(call, agent, peer, &key, identity) else {
             return;
         };
+        server.metrics.agent_taken(proof);
         let AcceptedCall {
             agent_id,
             tunnel,

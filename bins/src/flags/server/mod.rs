@@ -56,6 +56,7 @@ pub struct ServerFlags {
     pub graceful_shutdown_timeout: GoDuration,
     pub backend_dial_timeout: GoDuration,
     pub warn_on_channel_limit: bool,
+    pub require_agent_authentication: bool,
     pub certificate_reload_interval: GoDuration,
     pub limits: LimitFlags,
     pub tunnel: TunnelFlags,
@@ -302,6 +303,12 @@ pub fn server_flags() -> FlagSet<CommandLine<ServerFlags>> {
             "0s",
             "How long an agent may take to accept a dial, and then to answer it; 0 for 30s each.",
             |c| &mut c.daemon.backend_dial_timeout,
+        ),
+        Flag::new(
+            "require-agent-authentication",
+            "false",
+            "Whether to refuse to start where any agent would be accepted: without --cluster-ca-cert and without --agent-namespace.",
+            |c| &mut c.daemon.require_agent_authentication,
         ),
         Flag::new(
             "certificate-reload-interval",

@@ -70,6 +70,7 @@ fn the_flags_are_the_references_and_ours() {
         "version",
         "runtime",
         "logging-format",
+        "require-agent-authentication",
         "certificate-reload-interval",
         "max-frontends",
         "max-agents",
@@ -348,6 +349,18 @@ fn agents_without_authentication_are_warned_of() {
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].starts_with("agents are not authenticated"));
     assert_eq!(unix(&[]).expect("fine").warnings, [""; 0]);
+}
+
+#[test]
+fn agents_without_authentication_can_be_refused() {
+    let required = "--require-agent-authentication";
+    refused(
+        unix(&["--cluster-ca-cert=", required]),
+        &[
+            "--require-agent-authentication is set: set --cluster-ca-cert too, or --agent-namespace and the flags beside it",
+        ],
+    );
+    assert_eq!(unix(&[required]).expect("fine").warnings, [""; 0]);
 }
 
 #[test]

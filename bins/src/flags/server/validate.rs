@@ -248,14 +248,15 @@ impl ServerFlags {
         check.warn_if(self.enable_profiling, || {
             "--enable-profiling has no effect: this version has no profiles".to_owned()
         });
-        check.warn_if(
-            self.cluster_ca_cert.is_empty() && !self.wants_token_authentication(),
-            || {
-                "agents are not authenticated: anyone who reaches the agent port can serve as an agent; set \
-                 --cluster-ca-cert, or --agent-namespace and the flags beside it"
-                    .to_owned()
-            },
-        );
+        let any_agent = self.cluster_ca_cert.is_empty() && !self.wants_token_authentication();
+        check.refuse_if(any_agent && self.require_agent_authentication, || {
+            OptionProblem::AnyAgent
+        });
+        check.warn_if(any_agent && !self.require_agent_authentication, || {
+            "agents are not authenticated: anyone who reaches the agent port can serve as an agent; set \
+             --cluster-ca-cert, or --agent-namespace and the flags beside it"
+                .to_owned()
+        });
         check.warn_if(self.server_count < 1, || {
             format!(
                 "--server-count={} reads as 1 at the agents",
