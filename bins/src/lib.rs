@@ -8,6 +8,7 @@ mod expiry;
 pub mod flags;
 mod kubernetes;
 pub mod logging;
+mod profiling;
 pub mod proxy_agent;
 pub mod proxy_server;
 mod reload;

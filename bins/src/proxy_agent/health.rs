@@ -12,6 +12,7 @@ use crate::daemon::Tasks;
 use crate::daemon::listener::answer;
 use crate::flags::AgentOptions;
 use crate::logging::set_verbosity;
+use crate::profiling::with_profiling;
 
 /// Serves both until the tasks are dropped.
 pub(super) fn serve<R: Runtime>(
@@ -37,9 +38,9 @@ pub(super) fn serve<R: Runtime>(
     tasks.spawn(answer(
         runtime.clone(),
         admin,
-        with_verbosity(
-            agent_admin(options.health.port, options.profiling),
-            set_verbosity,
+        with_profiling(
+            with_verbosity(agent_admin(options.health.port), set_verbosity),
+            options.profiling,
         ),
     ));
 }

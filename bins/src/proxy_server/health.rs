@@ -11,6 +11,7 @@ use dialback_runtime::server::Server;
 use crate::daemon::Tasks;
 use crate::daemon::listener::answer;
 use crate::logging::set_verbosity;
+use crate::profiling::with_profiling;
 
 /// Serves both until the tasks are dropped.
 pub(super) fn serve<R: Runtime>(
@@ -37,6 +38,9 @@ pub(super) fn serve<R: Runtime>(
     tasks.spawn(answer(
         runtime.clone(),
         admin,
-        with_verbosity(server_admin(registry, profiling), set_verbosity),
+        with_profiling(
+            with_verbosity(server_admin(registry), set_verbosity),
+            profiling,
+        ),
     ));
 }

@@ -2,13 +2,15 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
-use super::request::{BadRequest, Body, parse};
-use super::serve::{HttpLimits, Routes};
+use super::request::{BadRequest, Body, Header, parse};
+use super::response::Response;
+use super::serve::{Answer, HttpLimits, Routes};
 use crate::net::Socket;
 use crate::runtime::Runtime;
 use crate::timer::timeout_at;
@@ -39,31 +41,67 @@ impl<R: Runtime, S: Socket> Connection<R, S> {
             let Some(complete) = self.header().await? else {
                 return Ok(());
             };
-            let body = match complete.and_then(|()| parse(&self.received)) {
-                Ok(Some(header)) => header.length..header.length + header.body.read_length(),
-                Ok(None) => return self.refuse(BadRequest::Malformed).await,
-                Err(bad) => return self.refuse(bad).await,
+            if let Err(bad) = complete {
+                return self.refuse(bad).await;
+            }
+            let (answer, behind) = loop {
+                let missing = match parse(&self.received) {
+                    Ok(Some(mut header)) => {
+                        let end = header.length + header.body.read_length();
+                        match self.received.get(header.length..end) {
+                            Some(body) => {
+                                header.request.body = body;
+                                let answer = routes.answer(&header.request);
+                                let behind = Behind::of(&header);
+                                self.received.drain(..end);
+                                break (answer, behind);
+                            }
+                            None => end,
+                        }
+                    }
+                    Ok(None) => return self.refuse(BadRequest::Malformed).await,
+                    Err(bad) => return self.refuse(bad).await,
+                };
+                self.receive(missing).await?;
             };
-            self.receive(body.end).await?;
-            // As before: it has not changed.
-            let Ok(Some(mut header)) = parse(&self.received) else {
-                return self.refuse(BadRequest::Malformed).await;
+            let response = match answer {
+                Answer::Now(response) => response,
+                Answer::Later(response) => match self.wait_for(response).await? {
+                    Some(response) => response,
+                    None => return Ok(()),
+                },
             };
-            header.request.body = &self.received[body.clone()];
-            let response = routes.answer(&header.request);
-            let skip = match header.body {
-                Body::Length(length) if length <= MAX_READ => Some(0),
-                Body::Length(length) if length <= MAX_SKIPPED => Some(length),
-                Body::Length(_) | Body::Unknown => None,
-            };
-            let keep_alive = header.keep_alive && skip.is_some() && !self.stopping.is_cancelled();
-            let head = header.request.method == "HEAD";
-            self.received.drain(..body.end);
+            let keep_alive = behind.keep_alive && !self.stopping.is_cancelled();
             let date = httpdate::fmt_http_date(SystemTime::now());
-            self.send(&response.encode(&date, head, keep_alive)).await?;
-            match skip {
-                Some(length) if keep_alive => self.skip(length).await?,
-                Some(_) | None => return self.finish().await,
+            let response = response.encode(&date, behind.head, keep_alive);
+            self.send(&response).await?;
+            if !keep_alive {
+                return self.finish().await;
+            }
+            self.skip(behind.unread).await?;
+        }
+    }
+
+    /// Waits for an answer that takes time; `None` when the client has gone away or the listener ends before.
+    async fn wait_for(
+        &mut self,
+        mut response: Pin<Box<dyn Future<Output = Response> + Send>>,
+    ) -> io::Result<Option<Response>> {
+        loop {
+            // The next requests wait in the system when there are many.
+            let listens = self.received.len() < self.limits.max_header_bytes;
+            if listens {
+                self.received.reserve(READ_SIZE);
+            }
+            tokio::select! {
+                biased;
+                response = &mut response => return Ok(Some(response)),
+                () = self.stopping.cancelled() => return Ok(None),
+                read = self.socket.read_buf(&mut self.received), if listens => {
+                    if read? == 0 {
+                        return Ok(None);
+                    }
+                }
             }
         }
     }
@@ -173,6 +211,32 @@ impl<R: Runtime, S: Socket> Connection<R, S> {
         // Whether it was all is the client's business.
         let _ = timeout_at(&self.runtime, deadline, taking).await;
         Ok(())
+    }
+}
+
+/// What follows a request that was answered.
+#[derive(Clone, Copy, Debug)]
+struct Behind {
+    /// Its answer has no body.
+    head: bool,
+    /// Another request may come on this connection.
+    keep_alive: bool,
+    /// Bytes of its body that come first.
+    unread: u64,
+}
+
+impl Behind {
+    fn of(header: &Header<'_>) -> Self {
+        let unread = match header.body {
+            Body::Length(length) if length <= MAX_READ => Some(0),
+            Body::Length(length) if length <= MAX_SKIPPED => Some(length),
+            Body::Length(_) | Body::Unknown => None,
+        };
+        Self {
+            head: header.request.method == "HEAD",
+            keep_alive: header.keep_alive && unread.is_some(),
+            unread: unread.unwrap_or_default(),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ where
     F: Fn(&str) -> Result<(), String> + Send + Sync + 'static,
 {
     move |request: &Request<'_>| match request.path {
-        "/debug/flags/v" => verbosity(request, &set),
+        "/debug/flags/v" => verbosity(request, &set).into(),
         _ => routes.answer(request),
     }
 }
@@ -38,6 +38,7 @@ fn verbosity(request: &Request<'_>, set: &impl Fn(&str) -> Result<(), String>) -
 mod tests {
     use std::sync::{Arc, Mutex, PoisonError};
 
+    use super::super::serve::Answer;
     use super::*;
 
     #[test]
@@ -54,13 +55,17 @@ mod tests {
             }
         });
         let ask = |method, path, body: &'static str| {
-            routes.answer(&Request {
+            let answer = routes.answer(&Request {
                 method,
                 path,
                 query: None,
                 host: "10.0.0.1:8095",
                 body: body.as_bytes(),
-            })
+            });
+            match answer {
+                Answer::Now(response) => response,
+                Answer::Later(_) => unreachable!("it is there at once"),
+            }
         };
         assert_eq!(
             ask("PUT", "/debug/flags/v", "7"),

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 /// `text/plain` in UTF-8, which all of the small answers are.
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// An HTTP response whose body is a text.
+/// An HTTP response, with its whole body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     status: u16,
     content_type: Option<&'static str>,
-    extra: Option<(&'static str, String)>,
-    body: String,
+    extra: Vec<(&'static str, String)>,
+    body: Vec<u8>,
 }
 
 impl Response {
@@ -24,27 +24,31 @@ impl Response {
     /// A plain text; `status` is one of those used here: 200, 301, 400, 404, 406, 500, 501, 503.
     #[must_use]
     pub fn plain(status: u16, body: impl Into<String>) -> Self {
-        Self::of_type(status, PLAIN, body)
+        Self::of_type(status, PLAIN, body.into())
     }
 
-    /// A text of another type.
+    /// A body of another type.
     #[must_use]
-    pub fn of_type(status: u16, content_type: &'static str, body: impl Into<String>) -> Self {
+    pub fn of_type(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
         Self {
             status,
             content_type: Some(content_type),
-            extra: None,
+            extra: Vec::new(),
             body: body.into(),
         }
+    }
+
+    /// The same with one header more; `value` is visible ASCII.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.extra.push((name, value.into()));
+        self
     }
 
     /// An error as Go's `http.Error` writes it: the text and a line end.
     #[must_use]
     pub fn error(status: u16, text: &str) -> Self {
-        Self {
-            extra: Some(("X-Content-Type-Options", "nosniff".to_owned())),
-            ..Self::plain(status, format!("{text}\n"))
-        }
+        Self::plain(status, format!("{text}\n")).with("X-Content-Type-Options", "nosniff")
     }
 
     /// There is nothing here.
@@ -67,8 +71,8 @@ impl Response {
         Self {
             status: 301,
             content_type: has_page.then_some("text/html; charset=utf-8"),
-            extra: Some(("Location", location)),
-            body: if has_page { page } else { String::new() },
+            extra: vec![("Location", location)],
+            body: if has_page { page.into() } else { Vec::new() },
         }
     }
 
@@ -81,7 +85,7 @@ impl Response {
         if let Some(content_type) = self.content_type {
             header("Content-Type", content_type);
         }
-        if let Some((name, value)) = &self.extra {
+        for (name, value) in &self.extra {
             header(name, value);
         }
         header("Date", date);
@@ -90,10 +94,11 @@ impl Response {
             header("Connection", "close");
         }
         text.push_str("\r\n");
+        let mut bytes = text.into_bytes();
         if !head {
-            text.push_str(&self.body);
+            bytes.extend_from_slice(&self.body);
         }
-        text.into_bytes()
+        bytes
     }
 
     const fn reason(&self) -> &'static str {

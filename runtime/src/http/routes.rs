@@ -8,19 +8,6 @@ use super::response::Response;
 use super::serve::Routes;
 use crate::metrics::{self, CONTENT_TYPE};
 
-/// What Go's pprof offers by name.
-const PROFILES: [&str; 9] = [
-    "profile",
-    "symbol",
-    "trace",
-    "goroutine",
-    "heap",
-    "allocs",
-    "block",
-    "mutex",
-    "threadcreate",
-];
-
 /// The server's health port: `/healthz`, `/readyz`, `/ready`, `/metrics`.
 pub fn server_health(
     readiness: impl Fn() -> Readiness + Send + Sync + 'static,
@@ -34,11 +21,11 @@ pub fn server_health(
     }
 }
 
-/// The server's admin port: `/metrics`, and with `profiling` the paths of pprof.
-pub fn server_admin(registry: Registry, profiling: bool) -> impl Routes {
+/// The server's admin port: `/metrics`.
+pub fn server_admin(registry: Registry) -> impl Routes {
     move |request: &Request<'_>| match request.path {
         "/metrics" => metrics(request, &registry),
-        _ => pprof(request, profiling),
+        _ => Response::not_found(),
     }
 }
 
@@ -61,9 +48,8 @@ pub fn agent_health(
     }
 }
 
-/// The agent's admin port: `/metrics` is on the health port, which a redirection says; with `profiling` the
-/// paths of pprof.
-pub fn agent_admin(health_port: u16, profiling: bool) -> impl Routes {
+/// The agent's admin port: `/metrics` is on the health port, which a redirection says.
+pub fn agent_admin(health_port: u16) -> impl Routes {
     move |request: &Request<'_>| match request.path {
         "/metrics" => {
             let host = without_port(request.host);
@@ -73,7 +59,7 @@ pub fn agent_admin(health_port: u16, profiling: bool) -> impl Routes {
             let location = format!("//{host}:{health_port}/metrics{query}");
             Response::moved(request.method, &location)
         }
-        _ => pprof(request, profiling),
+        _ => Response::not_found(),
     }
 }
 
@@ -87,28 +73,6 @@ fn metrics(request: &Request<'_>, registry: &Registry) -> Response {
     Response::of_type(200, CONTENT_TYPE, metrics::render(registry, &names))
 }
 
-fn pprof(request: &Request<'_>, profiling: bool) -> Response {
-    if !profiling {
-        return Response::not_found();
-    }
-    match request.path.strip_prefix("/debug/pprof") {
-        Some("") => Response::moved(request.method, "/debug/pprof/"),
-        Some("/") => no_profiles(),
-        Some(name) => match name.strip_prefix('/') {
-            Some(name) if PROFILES.contains(&name) => no_profiles(),
-            Some(_) => Response::error(404, "Unknown profile"),
-            None => Response::not_found(),
-        },
-        None => Response::not_found(),
-    }
-}
-
-fn no_profiles() -> Response {
-    let text = "this program is not written in Go and has no pprof profiles: \
-                use a profiler of the system, such as perf";
-    Response::error(501, text)
-}
-
 /// A `Host` header's host; an IPv6 address keeps its brackets.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
@@ -119,6 +83,7 @@ fn without_port(host: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::serve::Answer;
     use super::*;
     use crate::metrics::{AgentMetrics, ServerMetrics};
 
@@ -130,13 +95,16 @@ mod tests {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
         };
-        let response = routes.answer(&Request {
+        let answer = routes.answer(&Request {
             method: "GET",
             path,
             query,
             host: "10.0.0.1:8094",
             body: &[],
         });
+        let Answer::Now(response) = answer else {
+            unreachable!("it is there at once");
+        };
         let text = String::from_utf8_lossy(&response.encode("", false, true)).into_owned();
         let (header, body) = text.split_once("\r\n\r\n").unwrap_or_default();
         let status = header.split(' ').nth(1).and_then(|code| code.parse().ok());
@@ -267,7 +235,7 @@ mod tests {
     fn metrics_are_on_both_ports_of_a_server() {
         let metrics = ServerMetrics::new();
         let health = server_health(|| true.into(), metrics.registry().clone());
-        let admin = server_admin(metrics.registry().clone(), false);
+        let admin = server_admin(metrics.registry().clone());
         let name = "konnectivity_network_proxy_server_http_connections";
         for (status, body) in [ask(&health, "/metrics"), ask(&admin, "/metrics")] {
             assert_eq!(status, 200);
@@ -281,7 +249,7 @@ mod tests {
 
     #[test]
     fn an_agents_admin_port_sends_scrapers_to_its_health_port() {
-        let admin = agent_admin(8093, false);
+        let admin = agent_admin(8093);
         let location = |host, query| {
             let request = Request {
                 method: "GET",
@@ -290,7 +258,10 @@ mod tests {
                 host,
                 body: &[],
             };
-            admin.answer(&request)
+            match admin.answer(&request) {
+                Answer::Now(response) => response,
+                Answer::Later(_) => unreachable!("it is there at once"),
+            }
         };
         for (host, query, expected) in [
             ("10.0.0.1:8094", None, "//10.0.0.1:8093/metrics"),
@@ -302,38 +273,5 @@ mod tests {
             assert_eq!(location(host, query), Response::moved("GET", expected));
         }
         expect(&admin, &[("/healthz", NOT_FOUND), ("/", NOT_FOUND)]);
-    }
-
-    #[test]
-    fn pprof_is_refused_with_a_reason_where_it_was_asked_for() {
-        let without = agent_admin(8093, false);
-        expect(
-            &without,
-            &[
-                ("/debug/pprof", NOT_FOUND),
-                ("/debug/pprof/heap", NOT_FOUND),
-            ],
-        );
-        let with = agent_admin(8093, true);
-        assert_eq!(ask(&with, "/debug/pprof").0, 301);
-        for path in [
-            "/debug/pprof/",
-            "/debug/pprof/heap?debug=1",
-            "/debug/pprof/profile",
-        ] {
-            let (status, body) = ask(&with, path);
-            assert_eq!(status, 501);
-            assert!(body.contains("no pprof profiles"));
-        }
-        let unknown = (404, "Unknown profile\n");
-        expect(
-            &with,
-            &[
-                ("/debug/pprof/cmdline", unknown),
-                ("/debug/pprof/nonsense", unknown),
-                ("/debug/pprofx", NOT_FOUND),
-                ("/debug/flags/v", NOT_FOUND),
-            ],
-        );
     }
 }

@@ -1,5 +1,8 @@
 //! Serving a listener.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,16 +17,47 @@ use crate::runtime::Runtime;
 
 /// What a listener answers. Closures are one.
 pub trait Routes: Send + Sync + 'static {
-    /// The answer to a request; made at once, for the connection's task waits.
-    fn answer(&self, request: &Request<'_>) -> Response;
+    /// The answer to a request; the call itself must not wait, for it holds up its thread.
+    fn answer(&self, request: &Request<'_>) -> Answer;
 }
 
-impl<F> Routes for F
+impl<F, A> Routes for F
 where
-    F: Fn(&Request<'_>) -> Response + Send + Sync + 'static,
+    F: Fn(&Request<'_>) -> A + Send + Sync + 'static,
+    A: Into<Answer>,
 {
-    fn answer(&self, request: &Request<'_>) -> Response {
-        self(request)
+    fn answer(&self, request: &Request<'_>) -> Answer {
+        self(request).into()
+    }
+}
+
+/// A response, or the making of one.
+pub enum Answer {
+    /// It is there.
+    Now(Response),
+    /// It takes time; dropped when the client goes away or the listener ends.
+    Later(Pin<Box<dyn Future<Output = Response> + Send>>),
+}
+
+impl Answer {
+    /// An answer that takes time.
+    pub fn later(response: impl Future<Output = Response> + Send + 'static) -> Self {
+        Self::Later(Box::pin(response))
+    }
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self::Now(response)
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now(response) => f.debug_tuple("Now").field(response).finish(),
+            Self::Later(_) => f.write_str("Later"),
+        }
     }
 }
 

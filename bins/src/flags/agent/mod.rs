@@ -141,13 +141,13 @@ pub fn agent_flags() -> FlagSet<CommandLine<AgentFlags>> {
         Flag::new(
             "enable-profiling",
             "false",
-            "Accepted; there are no profiles yet, the admin port answers /debug/pprof with 501.",
+            "Whether the admin port has /debug/pprof/profile, a CPU profile for go tool pprof, and answers the other paths of pprof with why they are not there.",
             |c| &mut c.daemon.enable_profiling,
         ),
         Flag::new(
             "enable-contention-profiling",
             "false",
-            "Accepted as --enable-profiling is, and needs it.",
+            "Has no effect: locks are not profiled. Needs --enable-profiling.",
             |c| &mut c.daemon.enable_contention_profiling,
         ),
         Flag::new(

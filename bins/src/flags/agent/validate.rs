@@ -121,8 +121,8 @@ impl AgentFlags {
             OptionProblem::OnlyOnTokio("--count-server-leases")
         });
         let kubernetes = KubernetesOptions::from_flags(&mut check, &self.kubeconfig, 0.0, 0);
-        check.warn_if(self.enable_profiling, || {
-            "--enable-profiling has no effect: this version has no profiles".to_owned()
+        check.warn_if(self.enable_contention_profiling, || {
+            "--enable-contention-profiling has no effect: locks are not profiled".to_owned()
         });
         check.warn_if(self.agent_id.is_empty(), || {
             "--agent-id is empty: servers can't tell this agent from others".to_owned()

@@ -245,8 +245,8 @@ impl ServerFlags {
     }
 
     fn warn(&self, check: &mut Check) {
-        check.warn_if(self.enable_profiling, || {
-            "--enable-profiling has no effect: this version has no profiles".to_owned()
+        check.warn_if(self.enable_contention_profiling, || {
+            "--enable-contention-profiling has no effect: locks are not profiled".to_owned()
         });
         let any_agent = self.cluster_ca_cert.is_empty() && !self.wants_token_authentication();
         check.refuse_if(any_agent && self.require_agent_authentication, || {
