@@ -3,8 +3,9 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 
 use support::pair::{Front, Pair};
 use support::stream::{Stream, established, request};
@@ -57,5 +58,28 @@ fn frontends_beyond_the_limit_wait_until_another_has_gone() {
     drop(first);
     established(&mut waiting).unwrap();
     drop((waiting, endpoint));
+    pair.finish();
+}
+
+#[test]
+fn a_request_with_too_long_a_header_is_refused_and_counted() {
+    let mut pair = Pair::start(Front::ConnectUnix, &["--max-http-header-bytes=1024"]);
+    let mut first = Stream::open(&pair.site);
+    let mut frontend = UnixStream::connect(pair.site.socket()).unwrap();
+    let padding = "x".repeat(1024);
+    write!(
+        frontend,
+        "CONNECT 127.0.0.1:1 HTTP/1.1\r\nX: {padding}\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    frontend.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"),
+        "{answer}"
+    );
+    pair.server.reaches(&reached("max_http_header_bytes"), 1.0);
+    first.exchange();
+    drop(first);
     pair.finish();
 }

@@ -18,6 +18,7 @@ mod faults;
 mod fleet;
 mod grpc;
 mod half_close;
+mod handshakes;
 mod idle;
 mod long_path;
 mod loss;

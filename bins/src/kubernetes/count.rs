@@ -1,4 +1,4 @@
-//! How many servers there are, by their Leases.
+//! Which servers there are, by their Leases.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dialback_core::agent::fleet::ServerLeases;
 use dialback_runtime::metrics::AgentMetrics;
 use futures_lite::StreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -41,8 +42,29 @@ pub(crate) struct LeaseCounter {
     metrics: Arc<AgentMetrics>,
 }
 
-/// What is known of the Leases: until when each is valid, by namespace and name.
-type Known = BTreeMap<(String, String), Timestamp>;
+/// What is known of the Leases, by namespace and name.
+type Known = BTreeMap<(String, String), Held>;
+
+/// A Lease that may be valid.
+#[derive(Clone, Debug)]
+struct Held {
+    until: Timestamp,
+    /// The server's id.
+    holder: Option<String>,
+}
+
+impl Held {
+    fn of(lease: &Lease) -> Option<Self> {
+        let holder = lease
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.holder_identity.clone());
+        Some(Self {
+            until: valid_until(lease)?,
+            holder,
+        })
+    }
+}
 
 impl LeaseCounter {
     pub(crate) fn new(api: ApiServer, options: &LeaseCounting, metrics: Arc<AgentMetrics>) -> Self {
@@ -59,24 +81,26 @@ impl LeaseCounter {
         }
     }
 
-    /// Tells the number of valid Leases whenever it is another one.
-    pub(crate) async fn run(&self, tell: impl Fn(u64)) -> Infallible {
+    /// Tells which Leases are valid whenever they are others.
+    pub(crate) async fn run(&self, tell: impl Fn(ServerLeases)) -> Infallible {
         let (mut pause, longest) = RETRY;
         let mut failing = false;
         let mut told = None;
         loop {
             let mut in_touch = false;
-            let followed = self.follow(|count| {
+            let followed = self.follow(|leases| {
+                let count = leases.count();
                 if !std::mem::replace(&mut in_touch, true) && std::mem::take(&mut failing) {
                     tracing::info!(count, "servers' Leases can be counted again");
                 }
-                if told.replace(count) != Some(count) {
+                if told.as_ref() != Some(&leases) {
+                    told = Some(leases.clone());
                     if count == 0 {
                         tracing::warn!(
                             "no valid Leases of servers found, assuming that there is one server"
                         );
                     }
-                    tell(count);
+                    tell(leases);
                 }
             });
             let ended = followed.await;
@@ -101,9 +125,9 @@ impl LeaseCounter {
     }
 
     /// Lists the Leases and watches them; ends without an error when they are to be listed anew.
-    async fn follow(&self, mut tell: impl FnMut(u64)) -> Result<(), RequestError> {
+    async fn follow(&self, mut tell: impl FnMut(ServerLeases)) -> Result<(), RequestError> {
         let (mut known, version) = self.list().await?;
-        tell(count(&known));
+        tell(valid(&known));
         let mut events = pin!(self.watch(&version).await?);
         // An API server that has vanished without a word doesn't end it.
         let limit = Instant::now() + Duration::from_secs(WATCH_SECONDS.into()) + PATIENCE;
@@ -116,10 +140,9 @@ impl LeaseCounter {
             };
             let Some(event) = event else { return Ok(()) };
             match event.map_err(RequestError::from)? {
-                WatchEvent::Added(lease) | WatchEvent::Modified(lease) => match valid_until(&lease)
-                {
-                    Some(valid) => {
-                        known.insert(key(&lease), valid);
+                WatchEvent::Added(lease) | WatchEvent::Modified(lease) => match Held::of(&lease) {
+                    Some(held) => {
+                        known.insert(key(&lease), held);
                     }
                     None => {
                         known.remove(&key(&lease));
@@ -133,7 +156,7 @@ impl LeaseCounter {
                 WatchEvent::Error(status) if status.code == 410 => return Ok(()),
                 WatchEvent::Error(status) => return Err(RequestError::Refused(status)),
             }
-            tell(count(&known));
+            tell(valid(&known));
         }
     }
 
@@ -150,7 +173,7 @@ impl LeaseCounter {
         let known = list
             .items
             .iter()
-            .filter_map(|lease| Some((key(lease), valid_until(lease)?)));
+            .filter_map(|lease| Some((key(lease), Held::of(lease)?)));
         Ok((known.collect(), version))
     }
 
@@ -179,16 +202,16 @@ fn key(lease: &Lease) -> (String, String) {
     )
 }
 
-fn count(known: &Known) -> u64 {
+fn valid(known: &Known) -> ServerLeases {
     let now = Timestamp::now();
-    let valid = known.values().filter(|valid| **valid > now).count();
-    u64::try_from(valid).unwrap_or(u64::MAX)
+    let valid = known.values().filter(|held| held.until > now);
+    ServerLeases::new(valid.map(|held| held.holder.clone()))
 }
 
 /// How long until the next Lease that is valid expires.
 fn next_expiry(known: &Known) -> Option<Duration> {
     let now = Timestamp::now();
-    let left = known.values().map(|valid| valid.duration_since(now));
+    let left = known.values().map(|held| held.until.duration_since(now));
     let least = left.filter(SignedDuration::is_positive).min()?;
     Duration::try_from(least).ok()
 }

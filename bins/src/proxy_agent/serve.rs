@@ -98,7 +98,7 @@ async fn serve<R: Runtime>(
     };
     let counting = async {
         match leases {
-            Some(leases) => leases.run(|count| agent.leases_counted(count)).await,
+            Some(leases) => leases.run(|leases| agent.leases_read(leases)).await,
             None => std::future::pending().await,
         }
     };

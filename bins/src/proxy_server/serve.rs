@@ -174,6 +174,9 @@ fn config(options: &ServerOptions) -> ServerConfig {
         handshake_timeout: options.limits.handshake_timeout,
         max_frontends: options.limits.max_frontends,
         max_agents: options.limits.max_agents,
+        max_agent_handshakes: options.limits.max_agent_handshakes,
+        max_http_header_bytes: options.limits.max_http_header_bytes,
+        max_grpc_metadata_bytes: options.limits.max_grpc_metadata_bytes,
         keepalive_time: options.keepalive_time,
         frontend_keepalive_time: options.frontend_keepalive_time,
         ..ServerConfig::default()

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::entropy::Entropy;
 
-/// The waits between attempts to reach a server: they grow by half with every failure, up to a cap.
+/// The waits between attempts to reach a server: what they are drawn from grows by half with every failure, up to a cap.
 ///
-/// Each wait `d` is drawn from `[d, 1.1 d)`, so that agents that failed together do not come back together
-/// (Konnectivity agent, `pkg/agent/clientset.go`: factor 1.5, jitter 0.1). With the defaults, 1 s and 10 s,
-/// failures are followed by 1, 1.5, 2.25, 3.375, 5.06, 7.59, 10, 10 … seconds, and up to a tenth more.
+/// With the defaults, 1 s and 10 s, failures are followed by at least 1 s and by less than 1.1, 1.5, 2.25, 3.375, 5.06,
+/// 7.59, 10, 10 … seconds. The reference draws from the upper tenth of that (Konnectivity agent,
+/// `pkg/agent/clientset.go`: factor 1.5, jitter 0.1), so that agents which lost the same server come back in waves.
 #[derive(Clone, Debug)]
 pub(super) struct Backoff {
     interval: Duration,
@@ -27,9 +27,10 @@ impl Backoff {
 
     /// The wait after a failure; the one after the next failure is longer.
     pub(super) fn step(&mut self, entropy: &mut impl Entropy) -> Duration {
-        let wait = self.next;
-        self.next = (wait.saturating_mul(3) / 2).min(self.cap);
-        jittered(wait, entropy)
+        let range = self.next.saturating_sub(self.interval);
+        self.next = (self.next.saturating_mul(3) / 2).min(self.cap);
+        let range = range.max(self.interval / 10);
+        self.interval.saturating_add(drawn(range, entropy))
     }
 
     /// Starts over: the next failure is followed by the shortest wait.
@@ -45,7 +46,12 @@ pub(super) fn jittered(wait: Duration, entropy: &mut impl Entropy) -> Duration {
 
 /// A duration drawn from `[0, wait / 10)`; zero when that range holds no whole nanosecond.
 pub(super) fn spread(wait: Duration, entropy: &mut impl Entropy) -> Duration {
-    let range = u64::try_from(wait.as_nanos() / 10).unwrap_or(u64::MAX);
+    drawn(wait / 10, entropy)
+}
+
+/// A duration drawn from `[0, range)`.
+fn drawn(range: Duration, entropy: &mut impl Entropy) -> Duration {
+    let range = u64::try_from(range.as_nanos()).unwrap_or(u64::MAX);
     let drawn = (u128::from(range) * u128::from(entropy.next_u64())) >> 64;
     Duration::from_nanos(u64::try_from(drawn).unwrap_or(range))
 }
@@ -64,26 +70,39 @@ mod tests {
         }
     }
 
+    /// The longest waits that can be drawn, in milliseconds.
+    fn longest(backoff: &mut Backoff, steps: usize) -> Vec<u128> {
+        (0..steps)
+            .map(|_| {
+                backoff
+                    .step(&mut Fixed(u64::MAX))
+                    .as_nanos()
+                    .div_ceil(1_000_000)
+            })
+            .collect()
+    }
+
     #[test]
-    fn waits_grow_by_half_up_to_the_cap() {
+    fn what_waits_are_drawn_from_grows_by_half_up_to_the_cap() {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
-        let waits: Vec<u128> = (0..9)
-            .map(|_| backoff.step(&mut Fixed(0)).as_millis())
-            .collect();
         assert_eq!(
-            waits,
-            [1000, 1500, 2250, 3375, 5062, 7593, 10_000, 10_000, 10_000]
+            longest(&mut backoff, 9),
+            [1100, 1500, 2250, 3375, 5063, 7594, 10_000, 10_000, 10_000]
+        );
+        assert_eq!(backoff.step(&mut Fixed(0)), Duration::from_secs(1));
+        assert_eq!(
+            backoff.step(&mut Fixed(1 << 63)),
+            Duration::from_millis(5500)
         );
         backoff.reset();
-        assert_eq!(backoff.step(&mut Fixed(0)), Duration::from_secs(1));
+        assert_eq!(longest(&mut backoff, 2), [1100, 1500]);
     }
 
     #[test]
     fn an_interval_at_the_cap_stays_there() {
         let mut backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(5));
-        for _ in 0..3 {
-            assert_eq!(backoff.step(&mut Fixed(0)), Duration::from_secs(5));
-        }
+        assert_eq!(longest(&mut backoff, 3), [5500; 3]);
+        assert_eq!(backoff.step(&mut Fixed(0)), Duration::from_secs(5));
     }
 
     #[test]
@@ -107,12 +126,14 @@ mod tests {
             spread.is_zero() || spread < wait / 10
         }
 
-        fn waits_never_shrink_and_never_pass_the_cap(interval: u64, more: u32, steps: u8) -> bool {
+        fn waits_are_no_shorter_than_the_interval_and_little_longer_than_the_cap(interval: u64, more: u32, random: Vec<u64>) -> bool {
             let interval = Duration::from_nanos(interval);
             let cap = interval.saturating_add(Duration::from_millis(more.into()));
             let mut backoff = Backoff::new(interval, cap);
-            let waits: Vec<_> = (0..steps).map(|_| backoff.step(&mut Fixed(0))).collect();
-            waits.is_sorted() && waits.iter().all(|wait| (interval..=cap).contains(wait))
+            let most = cap.max(interval.saturating_add(interval / 10));
+            random.into_iter().all(|random| {
+                (interval..=most).contains(&backoff.step(&mut Fixed(random)))
+            })
         }
     }
 }

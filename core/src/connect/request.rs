@@ -6,7 +6,7 @@ use crate::wire::SERVED_BY;
 
 use super::target::{Malformed, destination, is_request_uri, is_valid_host_header};
 
-/// The longest header of a request in bytes, request line included; Go's `DefaultMaxHeaderBytes`.
+/// The longest header of a request in bytes, request line included, unless told otherwise; Go's `DefaultMaxHeaderBytes`.
 pub const MAX_HEADER_BYTES: usize = 1024 * 1024;
 
 /// The most header fields of a request; Go has no such bound, and no frontend comes near it.
@@ -41,14 +41,17 @@ pub enum Parsed {
         response: Bytes,
         /// Ask again before reading more, the next request may be there; otherwise close.
         keep_alive: bool,
+        /// The header is longer than may be.
+        too_large: bool,
     },
 }
 
 /// Takes the bytes of one frontend connection until a CONNECT request is complete.
 ///
-/// Holds at most [`MAX_HEADER_BYTES`] and one push.
-#[derive(Debug, Default)]
+/// Holds at most as many bytes as a header may have, and one push.
+#[derive(Debug)]
 pub struct RequestParser {
+    max_header_bytes: usize,
     buffer: BytesMut,
     /// No end of the header lies before this offset.
     scanned: usize,
@@ -60,11 +63,30 @@ pub struct RequestParser {
     skip: u64,
 }
 
+impl Default for RequestParser {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl RequestParser {
-    /// A parser for a fresh connection.
+    /// A parser for a fresh connection, for headers of up to [`MAX_HEADER_BYTES`].
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::with_max_header_bytes(MAX_HEADER_BYTES)
+    }
+
+    /// The same, for headers of up to `max_header_bytes`, request line included.
+    #[must_use]
+    pub fn with_max_header_bytes(max_header_bytes: usize) -> Self {
+        Self {
+            max_header_bytes,
+            buffer: BytesMut::new(),
+            scanned: 0,
+            line_end: None,
+            line_checked: false,
+            skip: 0,
+        }
     }
 
     /// Takes what was read; follow with [`RequestParser::parse`].
@@ -81,7 +103,7 @@ impl RequestParser {
             return Parsed::Incomplete;
         }
         let Some(end) = self.find_header_end() else {
-            if self.buffer.len() > MAX_HEADER_BYTES {
+            if self.buffer.len() > self.max_header_bytes {
                 return self.fail(HEADER_TOO_LARGE);
             }
             return match self.check_request_line() {
@@ -89,7 +111,7 @@ impl RequestParser {
                 Err(Malformed) => self.fail(BAD_REQUEST),
             };
         };
-        if end > MAX_HEADER_BYTES {
+        if end > self.max_header_bytes {
             return self.fail(HEADER_TOO_LARGE);
         }
         let header = self.buffer.split_to(end);
@@ -113,6 +135,7 @@ impl RequestParser {
                 Parsed::Reject {
                     response,
                     keep_alive: true,
+                    too_large: false,
                 }
             }
             Verdict::NotConnect {
@@ -121,6 +144,7 @@ impl RequestParser {
             } => Parsed::Reject {
                 response,
                 keep_alive: false,
+                too_large: false,
             },
             Verdict::Faulty(status) => self.fail(status),
         }
@@ -173,13 +197,14 @@ impl RequestParser {
     }
 
     fn fail(&mut self, status: &str) -> Parsed {
-        *self = Self::new();
+        *self = Self::with_max_header_bytes(self.max_header_bytes);
         let response = format!(
             "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n{status}"
         );
         Parsed::Reject {
             response: Bytes::from(response),
             keep_alive: false,
+            too_large: status == HEADER_TOO_LARGE,
         }
     }
 }

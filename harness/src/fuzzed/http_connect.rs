@@ -54,6 +54,7 @@ fn serve(stream: &[u8], chunk_bytes: usize) -> Served {
                 Parsed::Reject {
                     response,
                     keep_alive,
+                    ..
                 } => {
                     assert!(response.starts_with(b"HTTP/1."), "no answer of HTTP");
                     served.answers.push((response.to_vec(), keep_alive));

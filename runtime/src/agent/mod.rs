@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dialback_core::agent::fleet::{AttemptId, FleetConfigError, Targets};
+use dialback_core::agent::fleet::{AttemptId, FleetConfigError, ServerLeases, Targets};
 use dialback_core::agent::{Fleet, FleetAction, FleetEvent, Link};
 use dialback_core::wire::{MAX_RESUME_OFFERS, ResumeOffer, SessionGrant};
 use dialback_core::{CloseReason, Entropy, LinkId};
@@ -42,7 +42,7 @@ pub struct Agent<R: Runtime> {
     links: Mutex<BTreeMap<LinkId, HeldLink>>,
     connected: watch::Sender<usize>,
     trouble: Mutex<Trouble>,
-    leases: watch::Sender<Option<u64>>,
+    leases: watch::Sender<Option<ServerLeases>>,
     draining: watch::Sender<bool>,
     stopped: watch::Sender<bool>,
 }
@@ -137,12 +137,15 @@ impl<R: Runtime> Agent<R> {
         self.draining.send_replace(true);
     }
 
-    /// Tells how many servers have valid leases. What comes of it is up to
-    /// [`FleetConfig::server_count_source`](dialback_core::agent::FleetConfig::server_count_source). When leases can't
-    /// be counted for a while the last number stands.
-    pub fn leases_counted(&self, leases: u64) {
-        self.leases
-            .send_if_modified(|last| last.replace(leases) != Some(leases));
+    /// Tells which servers have valid Leases. What comes of it is up to
+    /// [`FleetConfig::server_count_source`](dialback_core::agent::FleetConfig::server_count_source). When Leases can't
+    /// be read for a while the last ones stand.
+    pub fn leases_read(&self, leases: ServerLeases) {
+        self.leases.send_if_modified(|last| {
+            let changed = last.as_ref() != Some(&leases);
+            *last = Some(leases);
+            changed
+        });
     }
 
     /// Ends everything: connections to servers and endpoints are cut.
@@ -323,10 +326,10 @@ impl<R: Runtime> FleetRun<R> {
                 }
                 // The agent, which is the other end, lives as long as this.
                 Ok(()) = leases.changed() => {
-                    let count = *leases.borrow_and_update();
-                    if count.is_some() {
+                    let leases = leases.borrow_and_update().clone();
+                    if leases.is_some() {
                         let now = self.agent.runtime.now();
-                        self.fleet.handle_lease_count(now, count, &mut Random);
+                        self.fleet.handle_leases(now, leases, &mut Random);
                     }
                 }
             }

@@ -11,6 +11,10 @@ pub enum Limit {
     Frontends,
     /// Agent connections: further ones wait to be accepted.
     Agents,
+    /// TLS handshakes of agents: further ones wait.
+    AgentHandshakes,
+    /// Bytes of an HTTP request's header: it is refused.
+    HttpHeaderBytes,
     /// Streams on one agent's tunnel: a further dial fails.
     StreamsPerAgent,
     /// Dials that wait for one agent's answer: a further one fails.
@@ -18,9 +22,11 @@ pub enum Limit {
 }
 
 impl Limit {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 6] = [
         Self::Frontends,
         Self::Agents,
+        Self::AgentHandshakes,
+        Self::HttpHeaderBytes,
         Self::StreamsPerAgent,
         Self::PendingDials,
     ];
@@ -30,6 +36,8 @@ impl Limit {
         match self {
             Self::Frontends => "max_frontends",
             Self::Agents => "max_agents",
+            Self::AgentHandshakes => "max_agent_handshakes",
+            Self::HttpHeaderBytes => "max_http_header_bytes",
             Self::StreamsPerAgent => "max_streams_per_agent",
             Self::PendingDials => "max_pending_dials",
         }
@@ -38,7 +46,7 @@ impl Limit {
 
 /// How often each was met, from the start, so that an alert can be written for any of them.
 #[derive(Debug)]
-pub(super) struct LimitsReached([IntCounter; 4]);
+pub(super) struct LimitsReached([IntCounter; 6]);
 
 impl LimitsReached {
     pub(super) fn new(registry: &Registry) -> Self {

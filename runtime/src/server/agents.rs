@@ -10,7 +10,6 @@ use dialback_core::Identity;
 use dialback_core::server::Link;
 use dialback_core::wire::{PROBE, Status};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsAcceptor;
 
 use super::Server;
 use super::agent_call::{AcceptedCall, agent_metadata};
@@ -41,8 +40,8 @@ impl<R: Runtime> Server<R> {
             self.config.max_agents,
             || self.metrics.limit_reached(Limit::Agents),
             |socket, peer| {
-                let (server, acceptor) = (Arc::clone(self), TlsAcceptor::from(tls.current()));
-                async move { server.serve_agent_socket(socket, peer, acceptor).await }
+                let (server, tls) = (Arc::clone(self), tls.current());
+                async move { server.serve_agent_socket(socket, peer, tls).await }
             },
         );
         tokio::select! {
@@ -57,13 +56,13 @@ impl<R: Runtime> Server<R> {
         self: Arc<Self>,
         socket: S,
         peer: PeerAddr,
-        acceptor: TlsAcceptor,
+        tls: Arc<rustls::ServerConfig>,
     ) {
         if let Err(error) = socket.set_tcp_options(&TcpOptions::grpc()) {
             tracing::debug!(%peer, %error, "socket options of an agent's connection");
         }
         let deadline = self.runtime.now() + self.config.handshake_timeout;
-        let accepted = self.accept_tls(TlsListener::Agent, &acceptor, socket, peer, deadline);
+        let accepted = self.accept_tls(TlsListener::Agent, tls, socket, peer, deadline);
         let Some(tls) = accepted.await else { return };
         if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
             let failure = HandshakeFailure::Alpn;
@@ -73,7 +72,8 @@ impl<R: Runtime> Server<R> {
         }
         let certificates = tls.get_ref().1.peer_certificates();
         let (key, names) = (identity(certificates), certified_names(certificates));
-        let config = grpc::ServerConfig::agents(self.config.keepalive_time);
+        let mut config = grpc::ServerConfig::agents(self.config.keepalive_time);
+        config.http2.max_header_list = self.config.max_grpc_metadata_bytes;
         match ServerConnection::handshake(&self.runtime, tls, &config, deadline).await {
             Ok(connection) => {
                 let mut stop = self.stop_signal();

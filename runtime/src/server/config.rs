@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dialback_core::connect::MAX_HEADER_BYTES;
 use dialback_core::server::{LinkConfig, ProxyStreamConfig};
 
 use super::authentication::AgentAuthenticator;
@@ -30,6 +31,12 @@ pub struct ServerConfig {
     pub max_frontends: usize,
     /// Agent connections at a time; further ones wait in the listener's backlog. Default 20,000.
     pub max_agents: usize,
+    /// TLS handshakes of agents at a time; further ones wait for their turn, in the order in which they came. Default 128.
+    pub max_agent_handshakes: usize,
+    /// Bytes of the header of a frontend's HTTP request. Default 1 MiB, as in Go's `net/http`.
+    pub max_http_header_bytes: usize,
+    /// Bytes of a gRPC call's metadata, names, values and 32 for each (RFC 9113, section 6.5.2). Default 64 KiB.
+    pub max_grpc_metadata_bytes: u32,
     /// Whether plain Konnectivity is spoken even to agents that offer extensions. Default false.
     pub disable_extensions: bool,
     /// Who looks at the tokens that agents show. Default none: an agent needs no token, and certificates are all that
@@ -50,6 +57,9 @@ impl Default for ServerConfig {
             handshake_timeout: Duration::from_secs(120),
             max_frontends: 20_000,
             max_agents: 20_000,
+            max_agent_handshakes: 128,
+            max_http_header_bytes: MAX_HEADER_BYTES,
+            max_grpc_metadata_bytes: 64 * 1024,
             disable_extensions: false,
             authenticator: None,
         }

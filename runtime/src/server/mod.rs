@@ -28,6 +28,7 @@ pub use frontend::{Frontend, FrontendMode};
 pub use stop::Stopped;
 use stop::{Stop, StopSignal};
 
+use self::handshake::HandshakeTurns;
 use crate::metrics::ServerMetrics;
 use crate::runtime::Runtime;
 use crate::tunnel::Tunnel;
@@ -43,6 +44,7 @@ pub struct Server<R: Runtime> {
     pub(crate) metrics: Arc<ServerMetrics>,
     agents: Mutex<Agents>,
     next_link: AtomicU64,
+    handshake_turns: HandshakeTurns,
     stop: Stop,
     /// An agent that was refused for its token, the newest.
     last_refusal: Mutex<Option<(Instant, AgentRefused)>>,
@@ -79,6 +81,7 @@ impl<R: Runtime> Server<R> {
             tunnels: BTreeMap::new(),
         };
         let server = Self {
+            handshake_turns: HandshakeTurns::new(config.max_agent_handshakes),
             runtime,
             config,
             metrics,

@@ -74,6 +74,9 @@ fn the_flags_are_the_references_and_ours() {
         "certificate-reload-interval",
         "max-frontends",
         "max-agents",
+        "max-agent-handshakes",
+        "max-http-header-bytes",
+        "max-grpc-metadata-bytes",
         "max-streams-per-agent",
         "max-pending-dials",
         "handshake-timeout",
@@ -579,6 +582,9 @@ fn limits_have_to_let_something_through() {
     assert_eq!((limits.max_frontends, limits.max_agents), (20_000, 20_000));
     assert_eq!(limits.max_streams_per_agent, 16_384);
     assert_eq!(limits.handshake_timeout, Duration::from_secs(120));
+    assert_eq!(limits.max_agent_handshakes, 128);
+    assert_eq!(limits.max_http_header_bytes, 1024 * 1024);
+    assert_eq!(limits.max_grpc_metadata_bytes, 64 * 1024);
     let limits = taken(unix(&["--max-pending-dials=7", "--handshake-timeout=10s"])).limits;
     assert_eq!(limits.max_pending_dials, 7);
     assert_eq!(limits.handshake_timeout, Duration::from_secs(10));
@@ -587,10 +593,14 @@ fn limits_have_to_let_something_through() {
             "--max-frontends=0",
             "--max-agents=-3",
             "--handshake-timeout=0s",
+            "--max-http-header-bytes=1023",
+            "--max-grpc-metadata-bytes=0",
         ]),
         &[
             "max-frontends must be >= 1, got 0",
             "max-agents must be >= 1, got -3",
+            "max-http-header-bytes must be >= 1024 bytes, got 1023",
+            "max-grpc-metadata-bytes must be >= 8192 bytes, got 0",
             "handshake-timeout must be > 0, got 0s",
         ],
     );

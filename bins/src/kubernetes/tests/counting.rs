@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dialback_core::agent::fleet::{ServerCountSource, ServerLeases};
 use dialback_runtime::metrics::{AgentMetrics, render};
 use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -27,15 +28,15 @@ impl Counting {
         let options = LeaseCounting {
             namespace: namespace.to_owned(),
             selector: LabelSelector::parse("k8s-app=konnectivity-server").unwrap(),
-            source: dialback_core::agent::fleet::ServerCountSource::Leases,
+            source: ServerCountSource::Leases,
         };
         let metrics = Arc::new(AgentMetrics::new());
         let counter = LeaseCounter::new(anonymous(api).await, &options, Arc::clone(&metrics));
         let (tell, counts) = unbounded_channel();
         let task = tokio::spawn(async move {
             // Nobody listens any more when the test ends.
-            let tell = |count| {
-                let _ = tell.send(count);
+            let tell = |leases: ServerLeases| {
+                let _ = tell.send(leases.count());
             };
             match counter.run(tell).await {}
         });

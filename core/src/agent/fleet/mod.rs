@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub use config::{FleetConfig, FleetConfigError};
 pub use event::{AttemptId, FleetAction, FleetEvent, LinkRefused, ServerHello};
 use server_count::ServerCount;
-pub use server_count::ServerCountSource;
+pub use server_count::{ServerCountSource, ServerLeases};
 pub use targets::Targets;
 
 use super::backoff::{self, Backoff};
@@ -28,8 +28,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(5);
 /// The links of one agent to all servers.
 ///
 /// An attempt leads to one of the [`Targets`], and learns only then which server it reached. The fleet goes on
-/// until it has a link to as many different servers as there are said to be; a second link to the same server
-/// is closed. One attempt is under way at a time, and the next starts no sooner than `sync_interval` after
+/// until it has a link to as many different servers as there are said to be, or to each that has a Lease; a second link
+/// to the same server is closed. One attempt is under way at a time, and the next starts no sooner than `sync_interval` after
 /// it ended (Konnectivity agent, `pkg/agent/clientset.go`, `sync`).
 ///
 /// When a link is lost the fleet looks for another at once, also while it waits after failures; only the pace
@@ -331,14 +331,14 @@ impl Fleet {
         }
     }
 
-    /// The number of valid server leases, or `None` when it is not known.
+    /// The servers that have valid Leases, or `None` when that is not known.
     ///
     /// Looked at only when the configured source counts leases. A list that could not be had is no reason to
-    /// call this: the last good number stands.
-    pub fn handle_lease_count(
+    /// call this: the last good one stands.
+    pub fn handle_leases(
         &mut self,
         now: Instant,
-        leases: Option<u64>,
+        leases: Option<ServerLeases>,
         entropy: &mut impl Entropy,
     ) {
         self.server_count.set_leases(leases);
@@ -514,11 +514,11 @@ impl Fleet {
         if self.has_suspended() {
             return true;
         }
-        let lasting = self.links.values().filter(|link| link.is_lasting()).count();
-        let lasting = u64::try_from(lasting).unwrap_or(u64::MAX);
+        let lasting = self.links.values().filter(|link| link.is_lasting());
+        let lasting = lasting.map(|link| link.server_id.as_str()).collect();
         !self.draining
             && self.links.len() < self.config.max_links
-            && (self.config.sync_forever || lasting < self.server_count.expected())
+            && (self.config.sync_forever || self.server_count.lacks_any(&lasting))
     }
 
     fn is_connected_to(&self, server_id: &str) -> bool {

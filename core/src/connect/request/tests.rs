@@ -39,6 +39,7 @@ fn reject(response: &str, keep_alive: bool) -> Parsed {
     Parsed::Reject {
         response: Bytes::copy_from_slice(response.as_bytes()),
         keep_alive,
+        too_large: response.contains(" 431 "),
     }
 }
 
@@ -208,6 +209,18 @@ fn the_header_is_bounded() {
         reject(too_large, false)
     );
 
+    let mut narrow = RequestParser::with_max_header_bytes(100);
+    narrow.push(request(100).as_bytes());
+    assert_eq!(narrow.parse(DATE), connect("a:1", ""));
+    narrow.push(request(101).as_bytes());
+    assert_eq!(narrow.parse(DATE), reject(too_large, false));
+    narrow.push(request(101).as_bytes());
+    assert_eq!(
+        narrow.parse(DATE),
+        reject(too_large, false),
+        "still as narrow"
+    );
+
     let fields = |count: usize| format!("CONNECT a:1 HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(count));
     assert_eq!(parse(fields(MAX_HEADERS).as_bytes()), connect("a:1", ""));
     assert_eq!(
@@ -246,7 +259,7 @@ quickcheck! {
         let mut parser = RequestParser::new();
         for chunk in chunks {
             parser.push(&chunk);
-            if let Parsed::Reject { response, keep_alive: false } = parser.parse(DATE) {
+            if let Parsed::Reject { response, keep_alive: false, .. } = parser.parse(DATE) {
                 return response.starts_with(b"HTTP/1.1 4") && parser.buffer.is_empty();
             }
         }

@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt;
 use super::Frontend;
 use super::port::FrontendStream;
 use super::socket::FrontendSocket;
+use crate::metrics::Limit;
 use crate::net::PeerAddr;
 use crate::runtime::Runtime;
 use crate::server::Server;
@@ -107,7 +108,7 @@ async fn request<R: Runtime, S: FrontendSocket>(
     socket: &mut S,
     peer: PeerAddr,
 ) -> Option<Request> {
-    let mut parser = RequestParser::new();
+    let mut parser = RequestParser::with_max_header_bytes(server.config.max_http_header_bytes);
     // Whether a request was begun on this connection: who just looks whether somebody listens is no news.
     let mut begun = false;
     loop {
@@ -156,7 +157,11 @@ async fn request<R: Runtime, S: FrontendSocket>(
             Parsed::Reject {
                 response,
                 keep_alive,
+                too_large,
             } => {
+                if too_large {
+                    server.metrics.limit_reached(Limit::HttpHeaderBytes);
+                }
                 let _counted = server.metrics.http_connection();
                 let answer = String::from_utf8_lossy(status_line(&response)).into_owned();
                 tracing::info!(%peer, answer, "frontend sent a request that asks for no tunnel");

@@ -11,7 +11,6 @@ use dialback_core::Identity;
 use dialback_core::wire::{EXTENSIONS, Extensions, SERVED_BY};
 use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsAcceptor;
 
 pub(super) use self::port::FrontendStream;
 use self::socket::FrontendSocket;
@@ -62,12 +61,8 @@ impl<R: Runtime> Server<R> {
             || self.metrics.limit_reached(Limit::Frontends),
             |socket, peer| {
                 let server = Arc::clone(self);
-                let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
-                async move {
-                    server
-                        .serve_frontend_socket(socket, peer, acceptor, mode)
-                        .await
-                }
+                let tls = tls.as_ref().map(Reloadable::current);
+                async move { server.serve_frontend_socket(socket, peer, tls, mode).await }
             },
         );
         tokio::select! {
@@ -81,7 +76,7 @@ impl<R: Runtime> Server<R> {
         self: Arc<Self>,
         socket: S,
         peer: PeerAddr,
-        acceptor: Option<TlsAcceptor>,
+        tls: Option<Arc<rustls::ServerConfig>>,
         mode: FrontendMode,
     ) {
         let options = if mode == FrontendMode::Grpc {
@@ -96,7 +91,7 @@ impl<R: Runtime> Server<R> {
             unix: socket.unix_credentials(),
             ..Identity::default()
         };
-        let Some(acceptor) = acceptor else {
+        let Some(tls) = tls else {
             let frontend = Frontend {
                 peer,
                 identity,
@@ -105,7 +100,7 @@ impl<R: Runtime> Server<R> {
             return self.serve_frontend(socket, frontend).await;
         };
         let deadline = self.runtime.now() + self.config.handshake_timeout;
-        let accepted = self.accept_tls(TlsListener::Frontend, &acceptor, socket, peer, deadline);
+        let accepted = self.accept_tls(TlsListener::Frontend, tls, socket, peer, deadline);
         let Some(tls) = accepted.await else { return };
         if mode == FrontendMode::Grpc && tls.get_ref().1.alpn_protocol() != Some(b"h2") {
             return tracing::warn!(%peer, "frontend did not negotiate HTTP/2 (ALPN h2)");
@@ -163,6 +158,7 @@ impl<R: Runtime> Server<R> {
     ) {
         let peer = frontend.peer;
         let mut config = crate::grpc::ServerConfig::frontends(self.config.frontend_keepalive_time);
+        config.http2.max_header_list = self.config.max_grpc_metadata_bytes;
         config.any_authority = peer == PeerAddr::Unix;
         let deadline = self.runtime.now() + self.config.handshake_timeout;
         let mut connection =
