@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use support::api_server::FakeApiServer;
 use support::daemon::{Daemon, eventually};
 use support::pair::{Front, Site};
+use support::stream::Stream;
 
 const AGENT: &str = "system:serviceaccount:kube-system:konnectivity-agent";
 const AUDIENCE: &str = "system:konnectivity-server";
@@ -102,6 +103,56 @@ fn an_agent_with_a_good_token_is_let_in_and_others_hear_why_they_are_not() {
     let asked = cluster.api.look(|api| api.requests[0].clone());
     assert_eq!(asked.headers["authorization"], "Bearer of the daemon");
     assert!(!server.logged().contains("Bearer good"));
+}
+
+#[test]
+fn a_token_is_rotated_under_a_hundred_streams() {
+    const STREAMS: usize = 100;
+    let reviewed = |api: &FakeApiServer, token: &str| {
+        api.until("a review of the token", |state| {
+            let mut requests = state.requests.iter();
+            requests
+                .find(|request| request.body["spec"]["token"] == token)
+                .map(|_| ())
+        });
+    };
+    let cluster = Cluster::new();
+    let site = &cluster.site;
+    cluster.api.issue("old", AGENT, AUDIENCE);
+    let mut server = cluster.start_server();
+    let file = site.file("token");
+    let put = |content: &str| {
+        // As kubelet does it: whole, or not at all.
+        fs::write(site.file("next"), content).unwrap();
+        fs::rename(site.file("next"), &file).unwrap();
+    };
+    put("old\n");
+    let token = format!("--service-account-token-path={}", file.display());
+    // Looks for servers all the time, so that every attempt shows the token.
+    let flags = ["--agent-cert=", "--agent-key=", &token, "--sync-forever"];
+    let mut agent = site.start_agent_at(8093, &flags);
+    agent.until("/readyz", 200);
+    let mut streams: Vec<_> = (0..STREAMS).map(|_| Stream::open(site)).collect();
+
+    // A broken file is said, and costs no stream.
+    put("\n");
+    until_logged(&agent, "is empty");
+    streams.iter_mut().for_each(Stream::exchange);
+
+    // The new one is shown with the next connection.
+    cluster.api.issue("new", AGENT, AUDIENCE);
+    put("new\n");
+    reviewed(&cluster.api, "new");
+    streams.iter_mut().for_each(Stream::exchange);
+
+    // One that is not good is refused, and costs no stream either.
+    put("forged\n");
+    reviewed(&cluster.api, "forged");
+    until_logged(&agent, "Failed to validate authentication token");
+    streams.iter_mut().for_each(Stream::exchange);
+    agent.until("/readyz", 200);
+    server.reaches(CONNECTED, 1.0);
+    server.assert_no_errors();
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! A file with the token that we show to the API server.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use dialback_runtime::agent::read_token;
 use http::HeaderValue;
 use http::header::InvalidHeaderValue;
 use thiserror::Error;
@@ -64,12 +64,8 @@ fn read(path: &Path) -> Result<HeaderValue, TokenFileError> {
         path: path.to_owned(),
         kind,
     };
-    let text = fs::read_to_string(path).map_err(|error| failed(Kind::Read(error)))?;
-    let token = text.trim();
-    if token.is_empty() {
-        return Err(failed(Kind::Empty));
-    }
-    let mut header = HeaderValue::try_from(format!("Bearer {token}"))
+    let token = read_token(path).map_err(|error| failed(Kind::Read(error)))?;
+    let mut header = HeaderValue::try_from(format!("Bearer {}", token.secret()))
         .map_err(|error| failed(Kind::Header(error)))?;
     header.set_sensitive(true);
     Ok(header)
@@ -87,8 +83,6 @@ pub struct TokenFileError {
 enum Kind {
     #[error("{0}")]
     Read(#[source] io::Error),
-    #[error("it is empty")]
-    Empty,
     #[error("{0}")]
     Header(#[source] InvalidHeaderValue),
 }
@@ -96,6 +90,8 @@ enum Kind {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::fs;
+
     use super::super::tests::scratch::Scratch;
     use super::*;
 
