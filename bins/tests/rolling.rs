@@ -23,6 +23,8 @@ const DIALS: u32 = 50;
 const HELD: usize = 16;
 const CONNECTED: &str = "konnectivity_network_proxy_agent_open_server_connections";
 const KNOWN: &str = "konnectivity_network_proxy_agent_known_server_count";
+const DRAINING: &str = "dialback_draining_agents";
+const FOUND: &str = r#"dialback_connection_attempts_total{result="connected"}"#;
 const AGENTS: &str = "konnectivity_network_proxy_server_ready_backend_connections";
 
 /// Three servers at different addresses, each with a Lease, and the agents that look for them.
@@ -181,6 +183,9 @@ fn agents_and_servers_with_leases_are_replaced_while_every_dial_works() {
         cluster.start_agent();
         let mut old = cluster.agents.remove(0);
         old.terminate();
+        for server in cluster.servers.iter_mut().flatten() {
+            server.reaches(DRAINING, 1.0);
+        }
         client.served(20);
         held.iter_mut().for_each(Stream::exchange);
         assert!(old.try_end().is_none(), "none of many was its own");
@@ -216,6 +221,13 @@ fn agents_and_servers_with_leases_are_replaced_while_every_dial_works() {
         client.served(20);
     }
 
+    // Each found three servers, and then their successors.
+    for agent in &mut cluster.agents {
+        agent.reaches(FOUND, 2.0 * COUNT as f64);
+    }
+    for server in cluster.servers.iter_mut().flatten() {
+        server.reaches(DRAINING, 0.0);
+    }
     let served = client.finish();
     assert!(served >= 240, "{served}");
     for daemon in cluster

@@ -16,6 +16,7 @@ use crate::wire::AgentMetadata;
 pub struct Router {
     strategies: Strategies,
     links: BTreeMap<LinkId, Agent>,
+    draining: usize,
     agents: AgentPool,
     default_routes: AgentPool,
     destinations: Destinations,
@@ -47,6 +48,7 @@ impl Router {
         Self {
             strategies,
             links: BTreeMap::new(),
+            draining: 0,
             agents: AgentPool::default(),
             default_routes: AgentPool::default(),
             destinations: Destinations::default(),
@@ -76,6 +78,8 @@ impl Router {
     ///
     /// For good: nothing makes a link fit again. Unknown links are ignored.
     pub fn agent_draining(&mut self, link: LinkId) {
+        let known = self.links.get(&link);
+        self.draining += usize::from(known.is_some_and(|agent| !agent.draining));
         self.update(link, |agent| agent.draining = true);
     }
 
@@ -111,7 +115,8 @@ impl Router {
                 destinations.remove(identifier, link);
             }
         });
-        self.links.remove(&link);
+        let removed = self.links.remove(&link);
+        self.draining -= usize::from(removed.is_some_and(|agent| agent.draining));
     }
 
     /// The link for a dial to `destination` (`host:port`), by the first strategy that knows one.
@@ -162,6 +167,12 @@ impl Router {
     #[must_use]
     pub fn link_count(&self) -> usize {
         self.links.len()
+    }
+
+    /// How many links have agents that announced their end.
+    #[must_use]
+    pub const fn draining_count(&self) -> usize {
+        self.draining
     }
 
     /// Visits the place of a link in the table of every configured strategy.

@@ -23,7 +23,7 @@ use self::config::ServerHost;
 pub use self::config::{AgentConfig, AgentConfigError};
 pub use self::probe::{Probe, ProbeAnswer, ProbeError};
 pub use self::token::read_token;
-use crate::metrics::AgentMetrics;
+use crate::metrics::{AgentMetrics, AttemptResult};
 use crate::runtime::{Runtime, Task};
 use crate::timer::{Timer, timeout_at};
 use crate::tunnel::Tunnel;
@@ -377,6 +377,11 @@ impl<R: Runtime> FleetRun<R> {
                     return;
                 };
                 let wanted = self.fleet.handle_resumed(now, attempt, link, &mut Random);
+                self.agent.metrics.attempted(if wanted {
+                    AttemptResult::Resumed
+                } else {
+                    AttemptResult::NotNeeded
+                });
                 if wanted {
                     let (host, address) = (established.host, established.address);
                     self.agent.targets().handle_link_up(link, host, address);
@@ -395,6 +400,7 @@ impl<R: Runtime> FleetRun<R> {
                 self.drain_outputs(Some((link, established)));
             }
             Report::AttemptFailed(attempt) => {
+                self.agent.metrics.attempted(AttemptResult::Failed);
                 self.fleet.handle_attempt_failed(now, attempt, &mut Random);
             }
             Report::GoingAway(link) => self.fleet.handle_go_away(now, link, &mut Random),
@@ -445,6 +451,7 @@ impl<R: Runtime> FleetRun<R> {
                 }
                 FleetAction::AcceptLink { link } => {
                     if let Some((_, established)) = new.take_if(|(id, _)| *id == link) {
+                        self.agent.metrics.attempted(AttemptResult::Connected);
                         let (host, address) = (established.host, established.address);
                         self.agent.targets().handle_link_up(link, host, address);
                         let (transports, inbox) = mpsc::channel(1);
@@ -467,7 +474,9 @@ impl<R: Runtime> FleetRun<R> {
                 }
                 FleetAction::CloseLink { link, reason } => {
                     tracing::debug!(%link, %reason, "connection to a server not needed");
-                    new.take_if(|(id, _)| *id == link);
+                    if new.take_if(|(id, _)| *id == link).is_some() {
+                        self.agent.metrics.attempted(AttemptResult::NotNeeded);
+                    }
                 }
             }
         }
@@ -489,6 +498,7 @@ impl<R: Runtime> FleetRun<R> {
                 self.agent.metrics.open_servers(connected + leaving);
             }
             FleetEvent::AttemptTimedOut { timeout, .. } => {
+                self.agent.metrics.attempted(AttemptResult::TimedOut);
                 tracing::warn!(
                     server = self.agent.servers[self.host].address,
                     ?timeout,

@@ -6,6 +6,7 @@ use dialback_core::wire::Code;
 use dialback_core::{CloseReason, Packet, PacketKind};
 use prometheus::{Histogram, IntCounterVec, IntGauge, Registry};
 
+use super::attempts::{AttemptResult, Attempts};
 use super::family::{Families, OnTouch};
 use super::kubernetes::LeaseWatch;
 use super::live_tunnels::Measured;
@@ -30,6 +31,7 @@ pub struct AgentMetrics {
     open_server_connections: IntGauge,
     known_server_count: IntGauge,
     open_endpoint_connections: IntGauge,
+    attempts: Attempts,
     leases: LeaseWatch,
     packets: Packets,
     tunnels: Tunnels,
@@ -74,6 +76,7 @@ impl AgentMetrics {
                 "open_endpoint_connections",
                 "Current number of open endpoint connections.",
             ),
+            attempts: Attempts::new(&registry),
             leases: LeaseWatch::new(&families, &LATENCY),
             packets: Packets::new(&families),
             tunnels: Tunnels::new(&registry),
@@ -85,6 +88,11 @@ impl AgentMetrics {
     #[must_use]
     pub const fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// An attempt to connect to a server is over.
+    pub fn attempted(&self, result: AttemptResult) {
+        self.attempts.count(result);
     }
 
     /// An endpoint was dialled with success.

@@ -6,6 +6,7 @@
 //! atomic addition.
 
 mod agent;
+mod attempts;
 mod certificates;
 mod client;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod text;
 mod tunnels;
 
 pub use agent::AgentMetrics;
+pub use attempts::AttemptResult;
 pub use certificates::CertificateMetrics;
 pub(crate) use client::ClientConnectionGauge;
 pub use client::ClientMetrics;

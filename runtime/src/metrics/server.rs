@@ -86,6 +86,7 @@ pub struct ServerMetrics {
     tls_handshake_failures: IntCounterVec,
     authentication_failures: IntCounterVec,
     agent_calls: IntCounterVec,
+    draining_agents: IntGauge,
     token_reviews: TokenReviews,
     leases: LeaseCollection,
     own_lease: LeasePublication,
@@ -177,6 +178,10 @@ impl ServerMetrics {
             ),
             authentication_failures,
             agent_calls,
+            draining_agents: ours.gauge(
+                "draining_agents",
+                "Tunnels whose agents have announced their end.",
+            ),
             token_reviews: TokenReviews::new(&ours),
             leases: LeaseCollection::new(&families),
             own_lease: LeasePublication::new(&ours),
@@ -309,6 +314,12 @@ impl ServerMetrics {
     /// An agent's call was taken.
     pub fn agent_taken(&self, proof: AgentProof) {
         self.agent_calls.with_label_values(&[proof.label()]).inc();
+    }
+
+    /// So many tunnels have agents that announced their end.
+    pub fn draining_agents(&self, count: usize) {
+        self.draining_agents
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// An agent's call was refused for its token.

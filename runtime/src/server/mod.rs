@@ -154,7 +154,9 @@ impl<R: Runtime> Server<R> {
     }
 
     fn draining(&self, link: LinkId) {
-        self.agents().router.agent_draining(link);
+        let mut agents = self.agents();
+        agents.router.agent_draining(link);
+        self.metrics.draining_agents(agents.router.draining_count());
     }
 
     fn suspended(&self, link: LinkId) {
@@ -170,6 +172,7 @@ impl<R: Runtime> Server<R> {
     }
 
     fn report_backends(&self, agents: &Agents) {
+        self.metrics.draining_agents(agents.router.draining_count());
         for strategy in agents.router.strategies().iter() {
             self.metrics
                 .ready_backends(strategy.name(), agents.router.ready_backends(strategy));

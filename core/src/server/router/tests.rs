@@ -271,6 +271,7 @@ quickcheck! {
             let right = chosen(&by_default, "x:1") == candidates(&known, |_| true)
                 && chosen(&by_route, "x:1") == candidates(&known, |known| known.route)
                 && by_default.ready_backends(Strategy::Default) == agents.len()
+                && by_default.draining_count() == known.iter().filter(|known| known.draining).count()
                 && by_host.ready_backends(Strategy::DestHost) == hosts.len()
                 && (0..3).all(|host| {
                     // Never random: the oldest of the fittest.
