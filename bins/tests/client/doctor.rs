@@ -121,6 +121,38 @@ fn reissue(site: &Site, names: &[String], before: Duration, valid: Duration) {
 }
 
 #[test]
+fn every_host_of_an_agent_is_gone_to() {
+    let (one, other) = (Site::new(), Site::new());
+    one.issue(&one.file(""), &[other.ip()]);
+    let flag = |name: &str, file: &str| format!("--{name}={}", one.file(file).display());
+    let shared = [
+        flag("cluster-cert", "cluster.crt"),
+        flag("cluster-key", "cluster.key"),
+        flag("cluster-ca-cert", "cluster-ca.crt"),
+        "--server-count=2".to_owned(),
+    ];
+    let shared: Vec<&str> = shared.iter().map(String::as_str).collect();
+    let _first = one.start_server(
+        Front::ConnectUnix,
+        &[&shared[..], &["--server-id=first"]].concat(),
+    );
+    let second = [&shared[..], &["--server-id=second"]].concat();
+    let mut second = other.start_server(Front::ConnectUnix, &second);
+    let more = format!("--proxy-server-host={}", other.ip());
+    let examined = Examined::new("agent", &agent(&one), &[&more]);
+    assert_eq!(examined.code, Some(0), "{:#}", examined.report);
+    let (_, told, _) = examined.hop("servers");
+    assert_eq!(told, "2 met, 2 announced");
+
+    // One that is away is a fault, also when the other is well.
+    second.kill();
+    let examined = Examined::new("agent", &agent(&one), &[&more]);
+    assert_eq!(examined.code, Some(1), "{:#}", examined.report);
+    let (_, told, _) = examined.hop("servers");
+    assert!(told.starts_with("1 met, 2 announced"), "{told}");
+}
+
+#[test]
 fn an_agent_that_would_be_let_in_hears_so_and_none_is_connected() {
     let mut pair = Pair::start(Front::GrpcUnix, &["--server-id=the-server"]);
     let examined = Examined::new("agent", &agent(&pair.site), &[]);

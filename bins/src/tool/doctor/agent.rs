@@ -29,9 +29,9 @@ Example:
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n{}", super::EXIT_CODES))]
 pub(super) struct Options {
-    /// Name or address of the proxy servers, which their certificates have to be for
+    /// Name or address of the proxy servers, which their certificates have to be for; may be given several times
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
-    proxy_server_host: String,
+    proxy_server_host: Vec<String>,
 
     /// Port of the proxy servers
     #[arg(long, value_name = "PORT", default_value_t = 8091,
@@ -75,12 +75,6 @@ pub(super) async fn examine<W: Write>(
     };
     let material = Material::load(&tls, now(), report);
     let token = look_at_token(options, report);
-    let limit = options.common.timeout;
-    let port = options.proxy_server_port;
-    let host = options
-        .proxy_server_host
-        .trim_start_matches('[')
-        .trim_end_matches(']');
     let environment = ProxyEnvironment::from_variables(|name| std::env::var(name).ok());
     let environment = match environment {
         Ok(environment) => environment,
@@ -93,68 +87,78 @@ pub(super) async fn examine<W: Write>(
             return skip(report, "tcp");
         }
     };
-    let way = Way {
-        runtime,
-        host,
-        port,
-        common: options.common,
-        token,
-        has_token: options.service_account_token_path.is_some(),
-    };
-    let mut asked = Vec::new();
-    if let Some(proxy) = environment.route(host, port) {
-        let dialled = timeout(
-            limit,
-            dial_server(runtime, &environment, host, port, |_| ()),
-        )
-        .await;
-        let failed = match dialled {
-            Ok(Ok((_, socket))) => {
-                let at = format!("{host}:{port} through HTTP proxy {proxy}");
-                report.add(Finding::ok("http-proxy", format!("{at}: connected")));
-                asked.push(way.go(material.as_ref(), &at, socket, report).await);
-                None
-            }
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("HTTP proxy {proxy}: no answer within {limit:?}")),
+    let mut answers = Vec::new();
+    for host in &options.proxy_server_host {
+        let way = Way {
+            runtime,
+            host: host.trim_start_matches('[').trim_end_matches(']'),
+            port: options.proxy_server_port,
+            common: options.common,
+            token: token.as_ref(),
+            has_token: options.service_account_token_path.is_some(),
         };
-        if let Some(told) = failed {
-            report.add(Finding::fail(
-                "http-proxy",
-                told,
-                "the environment sends agents through this HTTP proxy: correct HTTPS_PROXY, let the HTTP proxy tunnel to \
-                 the proxy server, or name the proxy server in NO_PROXY",
-            ));
+        let asked = way.examine(&environment, material.as_ref(), report).await;
+        if asked.is_empty() {
+            skip(report, "tls");
         }
-    } else {
-        let (addresses, finding) = look_up(runtime, host, port, limit).await;
-        report.add(finding);
-        for (at, socket) in connect_each(&addresses, limit, report).await {
-            let at = at.to_string();
-            asked.push(way.go(material.as_ref(), &at, socket, report).await);
-        }
+        answers.extend(asked.into_iter().flatten());
     }
-    if asked.is_empty() {
-        skip(report, "tls");
-    }
-    let answers: Vec<_> = asked.into_iter().flatten().collect();
     if let Some(finding) = servers(&answers) {
         report.add(finding);
     }
 }
 
-/// What is the same for each of the servers.
+/// The way to the servers behind one name.
 struct Way<'a> {
     runtime: &'a TokioRuntime,
     host: &'a str,
     port: u16,
     common: Common,
-    token: Option<BearerToken>,
+    token: Option<&'a BearerToken>,
     /// Whether agents are to show one, be it readable or not.
     has_token: bool,
 }
 
 impl Way<'_> {
+    /// Goes to each address that the name has; what each answered, or that it did not.
+    async fn examine<W: Write>(
+        &self,
+        environment: &ProxyEnvironment,
+        material: Option<&Material>,
+        report: &mut Report<W>,
+    ) -> Vec<Option<ProbeAnswer>> {
+        let (runtime, host, port, limit) =
+            (self.runtime, self.host, self.port, self.common.timeout);
+        let mut asked = Vec::new();
+        let Some(proxy) = environment.route(host, port) else {
+            let (addresses, finding) = look_up(runtime, host, port, limit).await;
+            report.add(finding);
+            for (at, socket) in connect_each(&addresses, limit, report).await {
+                let at = at.to_string();
+                asked.push(self.go(material, &at, socket, report).await);
+            }
+            return asked;
+        };
+        let dialling = dial_server(runtime, environment, host, port, |_| ());
+        let told = match timeout(limit, dialling).await {
+            Ok(Ok((_, socket))) => {
+                let at = format!("{host}:{port} through HTTP proxy {proxy}");
+                report.add(Finding::ok("http-proxy", format!("{at}: connected")));
+                asked.push(self.go(material, &at, socket, report).await);
+                return asked;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("HTTP proxy {proxy}: no answer within {limit:?}"),
+        };
+        report.add(Finding::fail(
+            "http-proxy",
+            told,
+            "the environment sends agents through this HTTP proxy: correct HTTPS_PROXY, let the HTTP proxy tunnel to \
+             the proxy server, or name the proxy server in NO_PROXY",
+        ));
+        asked
+    }
+
     /// Goes on from a connected socket.
     async fn go<S, W>(
         &self,
@@ -188,7 +192,7 @@ impl Way<'_> {
             at,
             host: self.host,
             port: self.port,
-            token: self.token.as_ref(),
+            token: self.token,
             is_identified: secured.seen.asked || self.has_token,
             limit: self.common.timeout,
         };
