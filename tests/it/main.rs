@@ -19,6 +19,7 @@ mod fleet;
 mod grpc;
 mod half_close;
 mod handshakes;
+mod hedging;
 mod idle;
 mod long_path;
 mod loss;

@@ -177,6 +177,8 @@ fn config(options: &ServerOptions) -> ServerConfig {
         max_agent_handshakes: options.limits.max_agent_handshakes,
         max_http_header_bytes: options.limits.max_http_header_bytes,
         max_grpc_metadata_bytes: options.limits.max_grpc_metadata_bytes,
+        dial_hedging: options.dial_hedging,
+        zone: options.zone.clone(),
         keepalive_time: options.keepalive_time,
         frontend_keepalive_time: options.frontend_keepalive_time,
         ..ServerConfig::default()

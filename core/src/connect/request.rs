@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::wire::SERVED_BY;
+use crate::wire::{SELECT_AGENT, SERVED_BY};
 
 use super::target::{Malformed, destination, is_request_uri, is_valid_host_header};
 
@@ -34,6 +34,8 @@ pub enum Parsed {
         early: Bytes,
         /// The frontend wants to know which agent serves it ([`SERVED_BY`]).
         asks_for_agent: bool,
+        /// Which labels the frontend wants of the agent ([`SELECT_AGENT`]), as it wrote it.
+        selector: Option<String>,
     },
     /// Anything else.
     Reject {
@@ -122,10 +124,12 @@ impl RequestParser {
             Verdict::Connect {
                 authority,
                 asks_for_agent,
+                selector,
             } => Parsed::Connect {
                 authority,
                 early: std::mem::take(&mut self.buffer).freeze(),
                 asks_for_agent,
+                selector,
             },
             Verdict::NotConnect {
                 response,
@@ -213,6 +217,7 @@ enum Verdict {
     Connect {
         authority: String,
         asks_for_agent: bool,
+        selector: Option<String>,
     },
     NotConnect {
         response: Bytes,
@@ -263,6 +268,9 @@ fn judge(header: &[u8], date: &str) -> Verdict {
         Some(authority) => Verdict::Connect {
             authority,
             asks_for_agent: values(request.headers, SERVED_BY).next().is_some(),
+            selector: values(request.headers, SELECT_AGENT)
+                .next()
+                .map(|value| String::from_utf8_lossy(value).into_owned()),
         },
         None if http_1_1 && host.is_none() => Verdict::Faulty(MISSING_HOST),
         None => refuse_method(method, http_1_1, request.headers, date),

@@ -14,8 +14,10 @@ pub struct Identifiers {
     pub ipv6: Vec<String>,
     /// Names under the key `host`.
     pub host: Vec<String>,
-    /// Networks under the key `cidr`; kept, and used by no strategy.
+    /// Networks under the key `cidr`, which the `destCIDR` strategy matches; the reference keeps them for nothing.
     pub cidr: Vec<String>,
+    /// Labels under the key `label`, such as `zone:a`: ours, the reference's server ignores them.
+    pub label: Vec<String>,
     /// `default-route=true`: the agent serves destinations that no other claims.
     pub default_route: bool,
 }
@@ -35,6 +37,7 @@ const IPV4: &[u8] = b"ipv4";
 const IPV6: &[u8] = b"ipv6";
 const HOST: &[u8] = b"host";
 const CIDR: &[u8] = b"cidr";
+const LABEL: &[u8] = b"label";
 const DEFAULT_ROUTE: &[u8] = b"default-route";
 
 impl Identifiers {
@@ -56,6 +59,7 @@ impl Identifiers {
                 IPV6 => identifiers.ipv6.push(text()),
                 HOST => identifiers.host.push(text()),
                 CIDR => identifiers.cidr.push(text()),
+                LABEL => identifiers.label.push(text()),
                 DEFAULT_ROUTE if !default_route_seen => {
                     default_route_seen = true;
                     identifiers.default_route = is_true(&value);
@@ -74,12 +78,17 @@ impl Identifiers {
     /// As [`Identifiers::parse`], and on an unknown key.
     pub fn parse_option(option: &str) -> Result<Self, IdentifierOptionError> {
         for (key, _) in query::parse(option.as_bytes())? {
-            if ![IPV4, IPV6, HOST, CIDR, DEFAULT_ROUTE].contains(&key.as_slice()) {
+            if ![IPV4, IPV6, HOST, CIDR, LABEL, DEFAULT_ROUTE].contains(&key.as_slice()) {
                 let key = String::from_utf8_lossy(&key).into_owned();
                 return Err(IdentifierOptionError::UnknownType(key));
             }
         }
         Ok(Self::parse(option.as_bytes())?)
+    }
+
+    /// Labels, key and value; what has no colon is none.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.label.iter().filter_map(|label| label.split_once(':'))
     }
 
     /// What the `destHost` strategy matches: addresses and names, in no particular order.
@@ -116,6 +125,7 @@ mod tests {
                 ipv6: vec!["fd00::1".into()],
                 host: vec!["node1".into(), "a.b".into()],
                 cidr: vec!["10.0.0.0/8".into()],
+                label: vec![],
                 default_route: true,
             }
         );

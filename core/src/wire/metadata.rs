@@ -22,6 +22,10 @@ pub const SERVER_COUNT: &str = "servercount";
 /// it. Response header: the id of that agent. No Konnectivity peer sends or heeds it.
 pub const SERVED_BY: &str = "dialback-agent";
 
+/// By this header, or metadata, a frontend asks for an agent with these labels, `zone=a,disk=fast`; see
+/// [`Selector`](crate::server::Selector).
+pub const SELECT_AGENT: &str = "dialback-select";
+
 /// Request header of a Connect call, with any value: this is no agent, but somebody who asks whether one would be let
 /// in. Response header: the server knows, and answers without taking the caller for an agent. No Konnectivity peer
 /// sends or heeds it.

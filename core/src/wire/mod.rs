@@ -25,7 +25,7 @@ pub use frame_decoder::{FrameDecoder, FrameError, MAX_MESSAGE_BYTES};
 pub use identifiers::{IdentifierOptionError, Identifiers};
 pub use metadata::{
     AGENT_ID, AGENT_IDENTIFIERS, AUTHORIZATION, AgentMetadata, AgentMetadataError, PROBE,
-    SERVED_BY, SERVER_COUNT, SERVER_ID, ServerMetadata, ServerMetadataError,
+    SELECT_AGENT, SERVED_BY, SERVER_COUNT, SERVER_ID, ServerMetadata, ServerMetadataError,
 };
 pub use packet::{Packet, PacketKind};
 pub use query::QueryError;

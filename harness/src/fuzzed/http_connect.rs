@@ -47,6 +47,7 @@ fn serve(stream: &[u8], chunk_bytes: usize) -> Served {
                     authority,
                     early,
                     asks_for_agent,
+                    ..
                 } => {
                     served.tunnel = Some((authority, early.to_vec(), asks_for_agent));
                     break;

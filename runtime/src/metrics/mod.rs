@@ -12,6 +12,7 @@ mod client;
 #[cfg(test)]
 mod documented;
 mod family;
+mod hedges;
 #[cfg(test)]
 mod konnectivity;
 mod kubernetes;
@@ -29,6 +30,7 @@ pub use certificates::CertificateMetrics;
 pub(crate) use client::ClientConnectionGauge;
 pub use client::ClientMetrics;
 pub use family::Counted;
+pub use hedges::HedgeEnd;
 pub use limits::Limit;
 pub(crate) use live_tunnels::{Measured, Measurement};
 pub use packets::Segment;

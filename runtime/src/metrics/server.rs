@@ -8,6 +8,7 @@ use dialback_core::{CloseReason, Packet, PacketKind};
 use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::family::{Counted, Families, OnTouch};
+use super::hedges::{HedgeEnd, Hedges};
 use super::kubernetes::{LeaseCollection, LeasePublication, TokenReviews};
 use super::limits::{Limit, LimitsReached};
 use super::live_tunnels::Measured;
@@ -94,6 +95,7 @@ pub struct ServerMetrics {
     tunnels: Tunnels,
     resumes_refused: ResumesRefused,
     limits_reached: LimitsReached,
+    hedges: Hedges,
 }
 
 impl ServerMetrics {
@@ -194,6 +196,7 @@ impl ServerMetrics {
             tunnels: Tunnels::new(&registry),
             resumes_refused: ResumesRefused::new(&registry),
             limits_reached: LimitsReached::new(&registry),
+            hedges: Hedges::new(&registry),
             registry,
         }
     }
@@ -250,6 +253,21 @@ impl ServerMetrics {
     /// A bound was met.
     pub fn limit_reached(&self, limit: Limit) {
         self.limits_reached.count(limit);
+    }
+
+    /// A dial was given to another agent.
+    pub fn hedge_started(&self) {
+        self.hedges.started();
+    }
+
+    /// It is known what came of that, or it could not be.
+    pub fn hedge_ended(&self, end: HedgeEnd) {
+        self.hedges.ended(end);
+    }
+
+    /// So many agents get no dials for a while.
+    pub fn set_aside(&self, agents: usize) {
+        self.hedges.set_aside(agents);
     }
 
     /// An agent's offer to resume a session was refused.

@@ -37,6 +37,11 @@ pub struct ServerConfig {
     pub max_http_header_bytes: usize,
     /// Bytes of a gRPC call's metadata, names, values and 32 for each (RFC 9113, section 6.5.2). Default 64 KiB.
     pub max_grpc_metadata_bytes: u32,
+    /// Whether a dial that its agent does not answer in the usual time is given to another agent too, see
+    /// [`Hedging`](dialback_core::server::Hedging). Default false, as in the reference.
+    pub dial_hedging: bool,
+    /// The zone of this server: agents with the label `zone:` of it are preferred. Default none.
+    pub zone: Option<String>,
     /// Whether plain Konnectivity is spoken even to agents that offer extensions. Default false.
     pub disable_extensions: bool,
     /// Who looks at the tokens that agents show. Default none: an agent needs no token, and certificates are all that
@@ -60,6 +65,8 @@ impl Default for ServerConfig {
             max_agent_handshakes: 128,
             max_http_header_bytes: MAX_HEADER_BYTES,
             max_grpc_metadata_bytes: 64 * 1024,
+            dial_hedging: false,
+            zone: None,
             disable_extensions: false,
             authenticator: None,
         }

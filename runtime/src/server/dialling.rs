@@ -1,63 +1,86 @@
 //! A dial, from who asks for it to the stream on an agent's tunnel.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
-use dialback_core::server::DialError;
+use dialback_core::LinkId;
+use dialback_core::server::{
+    Consideration, DialError, Hedging, Link, RouteRequest, Selector, SelectorError,
+};
+use dialback_core::wire::SELECT_AGENT;
 
-use super::Server;
 use super::frontend::{Frontend, FrontendStream};
+use super::{AgentTunnel, Server};
 use crate::metrics::Limit;
 use crate::runtime::Runtime;
+use crate::tunnel::Tunnel;
 
 /// How many links a dial may meet that went down since they were chosen.
 const ROUTE_TRIES: usize = 3;
 
 /// What a frontend asks for.
 #[derive(Clone, Debug)]
-pub(super) struct DialRequest<'a> {
+pub(super) struct DialRequest {
     /// Who asks.
-    pub(super) frontend: &'a Arc<Frontend>,
+    pub(super) frontend: Arc<Frontend>,
     /// `tcp`, or whatever a gRPC frontend says.
     pub(super) protocol: String,
     /// `host:port`, as the frontend wrote it.
     pub(super) address: String,
+    /// The labels that the frontend wants of the agent, as it wrote them. Nobody looks at them where `label` is not among
+    /// the strategies.
+    pub(super) selector: Option<String>,
 }
 
 impl<R: Runtime> Server<R> {
     /// Chooses an agent and starts a dial on its tunnel. What fails before that is counted and told here.
-    pub(super) fn dial(&self, request: DialRequest<'_>) -> Result<FrontendStream<R>, DialError> {
-        let result = self.start_dial(&request);
-        if let Err(error) = &result {
-            match error {
-                DialError::TooManyStreams { .. } => {
-                    self.metrics.limit_reached(Limit::StreamsPerAgent)
+    pub(super) fn dial(
+        self: &Arc<Self>,
+        request: DialRequest,
+    ) -> Result<FrontendStream<R>, DialError> {
+        match self.start_dial(&request, &[]) {
+            Ok((tunnel, stream)) => {
+                if let Some(mut hedging) = self.hedging() {
+                    hedging.dialled(self.runtime.now(), tunnel.id());
                 }
-                DialError::TooManyDials { .. } => self.metrics.limit_reached(Limit::PendingDials),
-                DialError::NoAgent
-                | DialError::SendTimedOut
-                | DialError::TimedOut
-                | DialError::AgentLost
-                | DialError::Refused(_)
-                | DialError::ClosedByAgent
-                | DialError::InvalidAnswer
-                | DialError::Denied { .. }
-                | DialError::Throttled { .. } => {}
+                Ok(FrontendStream::new(self, tunnel, stream, request))
             }
-            self.metrics.dial_failed(error.failure());
-            let (peer, address) = (request.frontend.peer, &request.address);
-            tracing::info!(%peer, frontend = %request.frontend.identity, address, %error, "dial failed");
+            Err(error) => {
+                self.dial_not_started(&request, &error);
+                Err(error)
+            }
         }
-        result
     }
 
-    fn start_dial(&self, request: &DialRequest<'_>) -> Result<FrontendStream<R>, DialError> {
+    fn dial_not_started(&self, request: &DialRequest, error: &DialError) {
+        match error {
+            DialError::TooManyStreams { .. } => self.metrics.limit_reached(Limit::StreamsPerAgent),
+            DialError::TooManyDials { .. } => self.metrics.limit_reached(Limit::PendingDials),
+            DialError::NoAgent
+            | DialError::SendTimedOut
+            | DialError::TimedOut
+            | DialError::AgentLost
+            | DialError::Refused(_)
+            | DialError::ClosedByAgent
+            | DialError::InvalidAnswer
+            | DialError::Denied { .. }
+            | DialError::Throttled { .. } => {}
+        }
+        self.metrics.dial_failed(error.failure());
+        let (peer, address) = (request.frontend.peer, &request.address);
+        tracing::info!(%peer, frontend = %request.frontend.identity, address, %error, "dial failed");
+    }
+
+    /// Starts a dial on the tunnel of an agent that is none of those it was given to before.
+    pub(super) fn start_dial(
+        &self,
+        request: &DialRequest,
+        tried: &[LinkId],
+    ) -> Result<(Arc<Tunnel<Link>>, dialback_core::StreamId), DialError> {
+        let selector = self.selector(request)?;
         for _ in 0..ROUTE_TRIES {
-            let chosen = {
-                let agents = self.agents();
-                let link = agents.router.route(&request.address, fastrand::u64(..));
-                link.and_then(|link| agents.tunnels.get(&link).cloned())
+            let Some(agent) = self.choose(request, selector.as_ref(), tried) else {
+                break;
             };
-            let Some(agent) = chosen else { break };
             let (now, tunnel) = (self.runtime.now(), agent.tunnel);
             let (protocol, address) = (request.protocol.clone(), request.address.clone());
             match tunnel.with(|link| link.dial(now, protocol, address)) {
@@ -67,12 +90,70 @@ impl<R: Runtime> Server<R> {
                         address = request.address, link = %tunnel.id(), %stream,
                         agent = %agent.identity, "dial given to an agent"
                     );
-                    return Ok(FrontendStream::new(self, tunnel, stream));
+                    return Ok((tunnel, stream));
                 }
                 Err(DialError::AgentLost) => self.disconnected(tunnel.id()),
                 Err(error) => return Err(error),
             }
         }
         Err(DialError::NoAgent)
+    }
+
+    /// What the frontend asks of the agent, where that counts.
+    fn selector(&self, request: &DialRequest) -> Result<Option<Selector>, DialError> {
+        let Some(text) = request.selector.as_ref().filter(|_| self.by_label) else {
+            return Ok(None);
+        };
+        let denied = |error: SelectorError| DialError::Denied {
+            reason: format!("{SELECT_AGENT}: {error}"),
+        };
+        text.parse().map(Some).map_err(denied)
+    }
+
+    /// The agent for a dial. Of two that will do it is the less loaded one.
+    fn choose(
+        &self,
+        request: &DialRequest,
+        selector: Option<&Selector>,
+        tried: &[LinkId],
+    ) -> Option<AgentTunnel> {
+        let now = self.runtime.now();
+        let (first, second) = {
+            let agents = self.agents();
+            let agent = |link| agents.tunnels.get(&link).cloned();
+            if tried.is_empty() && self.hedging.is_none() && agents.router.is_plain() {
+                let link = agents.router.route(&request.address, fastrand::u64(..))?;
+                return agent(link);
+            }
+            let hedging = self.hedging();
+            let candidates = agents.router.candidates(&RouteRequest {
+                destination: &request.address,
+                random: [fastrand::u64(..), fastrand::u64(..)],
+                selector,
+                consider: &|link| {
+                    let aside = |hedging: &MutexGuard<'_, Hedging>| hedging.is_set_aside(now, link);
+                    if tried.contains(&link) {
+                        Consideration::Never
+                    } else if hedging.as_ref().is_some_and(aside) {
+                        Consideration::LastResort
+                    } else {
+                        Consideration::Usual
+                    }
+                },
+            })?;
+            (agent(candidates.first)?, candidates.second.and_then(agent))
+        };
+        let Some(second) = second else {
+            return Some(first);
+        };
+        let pressure = |agent: &AgentTunnel| agent.tunnel.with(|link| link.pressure(now));
+        let lighter = pressure(&second).compare(&pressure(&first)).is_lt();
+        Some(if lighter { second } else { first })
+    }
+
+    /// `None` where dials are left to one agent, as the reference does.
+    pub(super) fn hedging(&self) -> Option<MutexGuard<'_, Hedging>> {
+        let hedging = self.hedging.as_ref()?;
+        Some(hedging.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dialback_core::server::{Link, Router, Sessions, Strategies};
+use dialback_core::server::{Hedging, Link, Router, Sessions, Strategies, Strategy};
 use dialback_core::wire::AgentMetadata;
 use dialback_core::{Identity, LinkId};
 
@@ -45,6 +45,10 @@ pub struct Server<R: Runtime> {
     agents: Mutex<Agents>,
     next_link: AtomicU64,
     handshake_turns: HandshakeTurns,
+    /// `None` where a dial is left to one agent.
+    hedging: Option<Mutex<Hedging>>,
+    /// Whether frontends may ask for agents with certain labels.
+    by_label: bool,
     stop: Stop,
     /// An agent that was refused for its token, the newest.
     last_refusal: Mutex<Option<(Instant, AgentRefused)>>,
@@ -75,12 +79,15 @@ impl<R: Runtime> Server<R> {
         strategies: Strategies,
         metrics: Arc<ServerMetrics>,
     ) -> Arc<Self> {
+        let by_label = strategies.contains(Strategy::Label);
         let agents = Agents {
-            router: Router::new(strategies),
+            router: Router::new(strategies).with_zone(config.zone.clone()),
             sessions: Sessions::new(config.max_agents),
             tunnels: BTreeMap::new(),
         };
         let server = Self {
+            by_label,
+            hedging: config.dial_hedging.then(Mutex::default),
             handshake_turns: HandshakeTurns::new(config.max_agent_handshakes),
             runtime,
             config,
@@ -150,6 +157,10 @@ impl<R: Runtime> Server<R> {
         agents.tunnels.remove(&link);
         agents.router.agent_disconnected(link);
         agents.sessions.end(link);
+        if let Some(mut hedging) = self.hedging() {
+            hedging.forget(link);
+            self.metrics.set_aside(hedging.set_aside_count());
+        }
         self.report_backends(&agents);
     }
 

@@ -111,7 +111,7 @@ pub fn agent_flags() -> FlagSet<CommandLine<AgentFlags>> {
         Flag::new(
             "agent-identifiers",
             "",
-            "What this agent can reach, as a URL query of ipv4, ipv6, host, cidr and default-route, e.g. host=localhost&ipv4=1.2.3.4.",
+            "What this agent can reach, as a URL query of ipv4, ipv6, host, cidr, default-route, and of ours label, e.g. host=localhost&ipv4=1.2.3.4&label=zone:a.",
             |c| &mut c.daemon.agent_identifiers,
         ),
         Flag::new(

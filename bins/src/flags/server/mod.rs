@@ -47,6 +47,8 @@ pub struct ServerFlags {
     pub kubeconfig_burst: i64,
     pub kube_api_content_type: String,
     pub proxy_strategies: String,
+    pub dial_hedging: bool,
+    pub zone: String,
     pub cipher_suites: Vec<String>,
     pub tls_min_version: String,
     pub xfr_channel_size: i64,
@@ -253,8 +255,20 @@ pub fn server_flags() -> FlagSet<CommandLine<ServerFlags>> {
         Flag::new(
             "proxy-strategies",
             "default",
-            "How an agent is chosen for a dial, in order: a comma-separated list of 'default', 'destHost' and 'defaultRoute'.",
+            "How an agent is chosen for a dial, in order: a comma-separated list of 'default', 'destHost', 'defaultRoute', and of ours 'destCIDR', 'label', 'leastLoaded'.",
             |c| &mut c.daemon.proxy_strategies,
+        ),
+        Flag::new(
+            "dial-hedging",
+            "false",
+            "Whether a dial that its agent does not answer in the usual time is given to another agent too, and agents that answer none are left alone for a while.",
+            |c| &mut c.daemon.dial_hedging,
+        ),
+        Flag::new(
+            "zone",
+            "",
+            "Zone of this server: where several agents can serve a dial, those with the identifier label=zone:ZONE are preferred.",
+            |c| &mut c.daemon.zone,
         ),
         Flag::new(
             "cipher-suites",

@@ -39,6 +39,10 @@ pub struct ServerOptions {
     pub health: ListenAddress,
     /// How an agent is found for a dial: `--proxy-strategies`.
     pub strategies: Strategies,
+    /// Whether dials may be given to a second agent: `--dial-hedging`.
+    pub dial_hedging: bool,
+    /// Whose agents are preferred: `--zone`.
+    pub zone: Option<String>,
     /// How long a stop waits for connections to end: `--graceful-shutdown-timeout`. Default 0: it doesn't.
     pub graceful_shutdown_timeout: Duration,
     /// How long an agent may take to accept a dial, and then to answer: `--backend-dial-timeout`. `None` for our own

@@ -70,6 +70,8 @@ fn the_flags_are_the_references_and_ours() {
         "version",
         "runtime",
         "logging-format",
+        "dial-hedging",
+        "zone",
         "require-agent-authentication",
         "certificate-reload-interval",
         "max-frontends",

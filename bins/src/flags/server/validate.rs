@@ -120,6 +120,8 @@ impl ServerFlags {
             admin: address(&self.admin_bind_address, self.admin_port),
             health: address(&self.health_bind_address, self.health_port),
             strategies,
+            dial_hedging: self.dial_hedging,
+            zone: Some(self.zone.clone()).filter(|zone| !zone.is_empty()),
             graceful_shutdown_timeout,
             backend_dial_timeout: Some(backend_dial_timeout).filter(|t| !t.is_zero()),
             profiling: self.enable_profiling,

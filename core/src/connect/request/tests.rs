@@ -21,6 +21,7 @@ fn connect(authority: &str, early: &str) -> Parsed {
         authority: authority.to_owned(),
         early: Bytes::copy_from_slice(early.as_bytes()),
         asks_for_agent: false,
+        selector: None,
     }
 }
 
@@ -33,6 +34,15 @@ fn a_frontend_may_ask_which_agent_serves_it() {
         };
         assert_eq!(asks_for_agent, asks);
     }
+}
+
+#[test]
+fn a_frontend_may_ask_for_labels() {
+    let request = "CONNECT a:1 HTTP/1.1\r\nDialback-Select: zone=a\r\n\r\n";
+    let Parsed::Connect { selector, .. } = parse(request.as_bytes()) else {
+        panic!("{request} is good");
+    };
+    assert_eq!(selector.as_deref(), Some("zone=a"));
 }
 
 fn reject(response: &str, keep_alive: bool) -> Parsed {

@@ -134,6 +134,20 @@ impl Link {
         }
     }
 
+    /// Another agent has answered the dial: this one is given up, which is no failure. Nobody will ask for it again.
+    pub fn handle_dial_overtaken(&mut self, now: Instant, id: StreamId) {
+        let dialling = self
+            .mux
+            .stream(id)
+            .is_some_and(|stream| stream.state.phase.is_dialing());
+        if dialling {
+            self.give_up_dial(id);
+        } else {
+            // Its answer came at the same time.
+            self.handle_frontend_gone(now, id, CloseReason::FrontendClosed);
+        }
+    }
+
     /// What to tell a stream's frontend next; `None` until the link wakes it.
     pub fn poll_stream(&mut self, now: Instant, id: StreamId) -> Option<StreamOutput> {
         let stream = self.mux.stream_mut(id)?;
@@ -169,11 +183,19 @@ impl Link {
     }
 
     fn cancel_dial(&mut self, id: StreamId) {
+        if self.give_up_dial(id) {
+            self.events
+                .push_back(LinkEvent::DialFailed(DialFailure::FrontendClose));
+        }
+    }
+
+    /// `false` when there is no such dial.
+    fn give_up_dial(&mut self, id: StreamId) -> bool {
         let Some(state) = self.mux.remove(id) else {
-            return;
+            return false;
         };
         let Phase::Dialing(Dialing { dial, sent }) = state.phase else {
-            return;
+            return false;
         };
         self.dials.remove(&dial);
         let unsent = |packet: &Packet| matches!(packet, Packet::DialRequest { dial: queued, .. } if *queued == dial);
@@ -181,7 +203,6 @@ impl Link {
             self.mux.send_control(Packet::CloseDial { dial });
         }
         self.events.push_back(LinkEvent::DialEnded);
-        self.events
-            .push_back(LinkEvent::DialFailed(DialFailure::FrontendClose));
+        true
     }
 }

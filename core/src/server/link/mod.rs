@@ -4,6 +4,7 @@ mod config;
 mod ends;
 mod event;
 mod frontends;
+mod load;
 mod packets;
 mod state;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::time::Instant;
 
 pub use config::LinkConfig;
 pub use event::LinkEvent;
+use load::DialHistory;
 use state::{Dialing, Phase, ServerStream};
 
 use super::dial::DialError;
@@ -44,6 +46,7 @@ pub struct Link {
     announced: bool,
     negotiated: Negotiated,
     session: Session,
+    history: DialHistory,
     events: VecDeque<LinkEvent>,
 }
 
@@ -66,6 +69,7 @@ impl Link {
             strangers: BTreeSet::new(),
             draining: false,
             announced: false,
+            history: DialHistory::default(),
             events: VecDeque::new(),
         }
     }

@@ -159,6 +159,10 @@ impl Link {
                 .push_back(LinkEvent::DialFailed(DialFailure::UnrecognizedResponse));
             return;
         };
+        if let Some(stream) = self.mux.stream(id) {
+            let took = now.saturating_duration_since(stream.state.started);
+            self.history.answered(took, !error.is_empty());
+        }
         if !error.is_empty() {
             return self.fail_dial(id, DialError::Refused(error));
         }

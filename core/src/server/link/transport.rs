@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::{Link, LinkEvent};
 use crate::close::CloseReason;
-use crate::load::LinkLoad;
 use crate::server::dial::DialError;
 use crate::session::SessionError;
 use crate::wire::Packet;
@@ -84,16 +83,6 @@ impl Link {
     #[must_use]
     pub fn retained_bytes(&self) -> usize {
         self.session.retained_bytes()
-    }
-
-    /// What the link holds now; `None` once it has ended.
-    #[must_use]
-    pub fn load(&self) -> Option<LinkLoad> {
-        (!self.is_down()).then(|| LinkLoad {
-            retained_bytes: self.session.retained_bytes(),
-            round_trip: self.session.round_trip(),
-            ..self.mux.load()
-        })
     }
 
     pub(super) fn end_all(&mut self, now: Instant, reason: CloseReason) {

@@ -1,5 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod candidates;
+
 use std::collections::BTreeSet;
 
 use quickcheck::{Arbitrary, Gen, quickcheck};

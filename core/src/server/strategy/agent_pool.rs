@@ -77,6 +77,17 @@ impl AgentPool {
         chosen.and_then(Backends::pick).map(|(link, _)| link)
     }
 
+    /// Every link, those of a random agent first.
+    pub(in crate::server) fn links(
+        &self,
+        random: u64,
+    ) -> impl Iterator<Item = (LinkId, LinkState)> {
+        let start = random.checked_rem(self.agents.len() as u64).unwrap_or(0) as usize;
+        let (before, from_start) = self.agents.split_at_checked(start).unwrap_or_default();
+        let scan = from_start.iter().chain(before);
+        scan.flat_map(|(_, backends)| backends.iter())
+    }
+
     /// Agent ids in the pool, draining ones included.
     pub(in crate::server) fn len(&self) -> usize {
         self.agents.len()

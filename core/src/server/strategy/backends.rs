@@ -15,7 +15,7 @@ pub enum LinkState {
 
 /// Links in the order in which they came.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Backends(Vec<(LinkId, LinkState)>);
+pub(in crate::server) struct Backends(Vec<(LinkId, LinkState)>);
 
 impl Backends {
     /// Adds a link as the youngest; one that is there stays where it is.
@@ -39,13 +39,20 @@ impl Backends {
     }
 
     /// The fittest link, of equals the oldest.
-    pub(super) fn pick(&self) -> Option<(LinkId, LinkState)> {
+    pub(in crate::server) fn pick(&self) -> Option<(LinkId, LinkState)> {
         self.0.iter().copied().min_by_key(|(_, state)| *state)
     }
 
     /// Whether there is a link as fit as `state` or fitter.
     pub(super) fn has(&self, state: LinkState) -> bool {
         self.0.iter().any(|(_, present)| *present <= state)
+    }
+
+    /// Every link, oldest first.
+    pub(in crate::server) fn iter(
+        &self,
+    ) -> impl ExactSizeIterator<Item = (LinkId, LinkState)> + Clone {
+        self.0.iter().copied()
     }
 
     pub(super) fn is_empty(&self) -> bool {

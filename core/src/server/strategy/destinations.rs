@@ -49,14 +49,13 @@ impl Destinations {
         }
     }
 
-    /// The fittest link for `host:port`, of equals the oldest.
-    pub(in crate::server) fn pick(&self, destination: &str) -> Option<LinkId> {
+    /// The links for `host:port`.
+    pub(in crate::server) fn of(&self, destination: &str) -> Option<&Backends> {
         let host = without_port(destination);
-        let backends = match address(host) {
+        match address(host) {
             Some(address) => self.addresses.get(&address),
             None => self.names.get(host),
-        };
-        backends.and_then(Backends::pick).map(|(link, _)| link)
+        }
     }
 
     /// Different identifiers known.
@@ -73,7 +72,7 @@ impl Destinations {
 }
 
 /// The address that a text stands for; an IPv4 address in IPv6 clothes is the IPv4 address.
-fn address(text: &str) -> Option<IpAddr> {
+pub(super) fn address(text: &str) -> Option<IpAddr> {
     text.parse::<IpAddr>()
         .ok()
         .map(|address| address.to_canonical())
@@ -81,7 +80,7 @@ fn address(text: &str) -> Option<IpAddr> {
 
 /// The host of a destination (Konnectivity server, `pkg/util/net.go`, `RemovePortFromHost`), but for `[::1]`
 /// without a port, which the reference cuts to `:`.
-fn without_port(destination: &str) -> &str {
+pub(super) fn without_port(destination: &str) -> &str {
     let is_ipv6 = destination.bytes().filter(|byte| *byte == b':').count() >= 2;
     let host = if !is_ipv6 {
         destination.split(':').next()
@@ -139,8 +138,8 @@ mod tests {
             ("010.0.0.1:80", None),
         ] {
             assert_eq!(
-                destinations.pick(destination),
-                link.map(LinkId),
+                destinations.of(destination).and_then(Backends::pick),
+                link.map(|link| (LinkId(link), LinkState::Connected)),
                 "{destination}"
             );
         }

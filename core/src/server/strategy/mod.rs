@@ -3,15 +3,21 @@
 mod agent_pool;
 mod backends;
 mod destinations;
+mod networks;
+mod selector;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub(super) use agent_pool::AgentPool;
+pub(super) use backends::Backends;
 pub use backends::LinkState;
 pub(super) use destinations::Destinations;
+pub(super) use networks::Networks;
+pub use selector::{Selector, SelectorError};
 
-/// One way to find an agent for a dial (Konnectivity server, `pkg/server/backend_manager.go`).
+/// One way to find an agent for a dial: the first three are the reference's (Konnectivity server,
+/// `pkg/server/backend_manager.go`), the others ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Strategy {
     /// Any agent, at random.
@@ -20,11 +26,25 @@ pub enum Strategy {
     DestHost,
     /// Any agent that claims the default route, at random.
     DefaultRoute,
+    /// An agent with a network among its identifiers that the destination's address is in; the smallest such network.
+    DestCidr,
+    /// An agent with the labels that the frontend asks for; none where it asks for none.
+    Label,
+    /// The less loaded of two agents drawn at random. Where it is among a server's strategies, every other one of them
+    /// chooses so among the agents that it finds, too.
+    LeastLoaded,
 }
 
 impl Strategy {
     /// Every strategy.
-    pub const ALL: [Self; 3] = [Self::Default, Self::DestHost, Self::DefaultRoute];
+    pub const ALL: [Self; 6] = [
+        Self::Default,
+        Self::DestHost,
+        Self::DefaultRoute,
+        Self::DestCidr,
+        Self::Label,
+        Self::LeastLoaded,
+    ];
 
     /// The name in `--proxy-strategies` and in the label `proxy_strategy`.
     #[must_use]
@@ -33,6 +53,9 @@ impl Strategy {
             Self::Default => "default",
             Self::DestHost => "destHost",
             Self::DefaultRoute => "defaultRoute",
+            Self::DestCidr => "destCIDR",
+            Self::Label => "label",
+            Self::LeastLoaded => "leastLoaded",
         }
     }
 }

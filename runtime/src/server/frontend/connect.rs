@@ -39,12 +39,14 @@ pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
         authority,
         early,
         asks_for_agent,
+        selector,
     } = request;
     let _counted = server.metrics.http_connection();
     let dial = DialRequest {
-        frontend: &frontend,
+        frontend: Arc::clone(&frontend),
         protocol: "tcp".to_owned(),
         address: authority.clone(),
+        selector,
     };
     let mut held = match server.dial(dial) {
         Ok(held) => held,
@@ -55,7 +57,7 @@ pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
         data: early,
         socket: &mut socket,
     };
-    match poll_fn(|cx| early.poll_answer(cx, &held)).await {
+    match poll_fn(|cx| early.poll_answer(cx, &mut held)).await {
         Answer::Dialled => {}
         Answer::Failed(error) => {
             tracing::info!(%peer, address = authority, %error, "dial failed");
@@ -79,7 +81,7 @@ pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
     }
     if !early.is_empty() {
         held.push(early);
-    } else if S::MERGES_WRITES && !first_bytes(server, &mut socket, &held).await {
+    } else if S::MERGES_WRITES && !first_bytes(server, &mut socket, &mut held).await {
         return;
     }
     let mut pump = Pump::new();
@@ -100,6 +102,8 @@ struct Request {
     authority: String,
     early: Bytes,
     asks_for_agent: bool,
+    /// As the frontend wrote it.
+    selector: Option<String>,
 }
 
 /// Reads requests until one asks for a tunnel; others are answered here.
@@ -147,11 +151,13 @@ async fn request<R: Runtime, S: FrontendSocket>(
                 authority,
                 early,
                 asks_for_agent,
+                selector,
             } => {
                 return Some(Request {
                     authority,
                     early,
                     asks_for_agent,
+                    selector,
                 });
             }
             Parsed::Reject {
@@ -199,7 +205,7 @@ impl<S: FrontendSocket> Early<'_, S> {
     fn poll_answer<R: Runtime>(
         &mut self,
         cx: &mut Context<'_>,
-        held: &FrontendStream<R>,
+        held: &mut FrontendStream<R>,
     ) -> Poll<Answer> {
         match held.poll_output(cx) {
             Some(StreamOutput::Dialled(_)) => return Poll::Ready(Answer::Dialled),
@@ -238,7 +244,7 @@ impl<S: FrontendSocket> Early<'_, S> {
 async fn first_bytes<R: Runtime, S: FrontendSocket>(
     server: &Arc<Server<R>>,
     socket: &mut S,
-    held: &FrontendStream<R>,
+    held: &mut FrontendStream<R>,
 ) -> bool {
     let until = server.runtime.now() + server.config.proxy_stream.first_data_hold;
     match timeout_at(&server.runtime, until, poll_fn(|cx| poll_read(socket, cx))).await {

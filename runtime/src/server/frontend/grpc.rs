@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use dialback_core::CloseReason;
-use dialback_core::server::{ProxyAction, ProxyStream, ProxyStreamConfig, StreamRef};
+use dialback_core::server::{ProxyAction, ProxyStream, ProxyStreamConfig, StreamOutput, StreamRef};
 use dialback_core::wire::{Code, Decoded, Frame, SERVED_BY, Status, decode};
 
 use super::Frontend;
@@ -23,12 +23,14 @@ use crate::tunnel::Port;
 const TURNS: usize = 32;
 
 /// What a Proxy call has beyond Konnectivity.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ProxyOptions {
     /// It agreed on `half-close/1`.
     pub(super) half_close: bool,
     /// The frontend wants to know which agent serves it.
     pub(super) asks_for_agent: bool,
+    /// The labels that it wants of that agent, as it wrote them.
+    pub(super) selector: Option<String>,
 }
 
 /// Serves one Proxy stream until it ends.
@@ -186,19 +188,22 @@ impl<R: Runtime> ProxyTask<R> {
     }
 
     /// Takes one output of a link, if there is one and it may be taken.
-    fn poll_outputs(&mut self, cx: &Context<'_>) -> bool {
+    fn poll_outputs(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.machine.wants_output() {
             return false;
         }
-        for held in &self.streams {
-            if let Some(output) = held.poll_output(cx) {
-                self.machine
-                    .handle_output(self.server.runtime.now(), held.stream_ref(), output);
-                self.release_ended();
-                return true;
-            }
+        let mut outputs = self.streams.iter_mut();
+        let found = outputs.find_map(|held| Some((held.poll_output(cx)?, &*held)));
+        let Some((output, held)) = found else {
+            return false;
+        };
+        if self.options.asks_for_agent && matches!(output, StreamOutput::Dialled(_)) {
+            self.stream.add_header(SERVED_BY, held.agent_id());
         }
-        false
+        self.machine
+            .handle_output(self.server.runtime.now(), held.stream_ref(), output);
+        self.release_ended();
+        true
     }
 
     fn release_ended(&mut self) {
@@ -217,15 +222,13 @@ impl<R: Runtime> ProxyTask<R> {
                     address,
                 } => {
                     let routed = self.server.dial(DialRequest {
-                        frontend: &self.frontend,
+                        frontend: Arc::clone(&self.frontend),
                         protocol,
                         address,
+                        selector: self.options.selector.clone(),
                     });
                     let now = self.server.runtime.now();
-                    let routed = routed.map(|held| {
-                        if self.options.asks_for_agent {
-                            self.stream.add_header(SERVED_BY, held.agent_id());
-                        }
+                    let routed = routed.map(|mut held| {
                         if self.options.half_close {
                             held.allow_half_close();
                         }

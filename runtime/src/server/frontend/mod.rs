@@ -2,13 +2,14 @@
 
 mod connect;
 mod grpc;
+mod hedge;
 mod port;
 mod socket;
 
 use std::sync::Arc;
 
 use dialback_core::Identity;
-use dialback_core::wire::{EXTENSIONS, Extensions, SERVED_BY};
+use dialback_core::wire::{EXTENSIONS, Extensions, SELECT_AGENT, SERVED_BY};
 use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -204,6 +205,9 @@ impl<R: Runtime> Server<R> {
                             }
                             let asks_for_agent = !server.config.disable_extensions
                                 && call.metadata().contains_key(SERVED_BY);
+                            let selector = header_values(call.metadata(), SELECT_AGENT).next();
+                            let selector =
+                                selector.map(|value| String::from_utf8_lossy(value).into_owned());
                             let stream = call.accept_lazily(headers);
                             grpc::serve_proxy_stream(
                                 Arc::clone(&server),
@@ -213,6 +217,7 @@ impl<R: Runtime> Server<R> {
                                 grpc::ProxyOptions {
                                     half_close: accepted.half_close,
                                     asks_for_agent,
+                                    selector,
                                 },
                             )
                             .await;

@@ -9,9 +9,11 @@ use bytes::Bytes;
 use dialback_core::server::{Link, StreamOutput, StreamRef};
 use dialback_core::{CloseReason, StreamId};
 
+use super::hedge::{Decision, Hedge, give_up};
 use crate::metrics::ServerMetrics;
 use crate::runtime::Runtime;
 use crate::server::Server;
+use crate::server::dialling::DialRequest;
 use crate::tunnel::{Port, PortOutput, Tunnel};
 
 /// One stream of an agent's tunnel, held for a frontend. Dropped, it gives the stream up, whatever its state.
@@ -20,15 +22,29 @@ pub(crate) struct FrontendStream<R: Runtime> {
     runtime: R,
     tunnel: Arc<Tunnel<Link>>,
     stream: StreamId,
+    /// What it is known by, whichever agent serves it in the end.
+    at: StreamRef,
+    /// While the dial is not answered, and may be given to another agent.
+    hedge: Option<Box<Hedge<R>>>,
     metrics: Arc<ServerMetrics>,
     /// When the bytes that are being written were taken.
     taken: Option<Instant>,
 }
 
 impl<R: Runtime> FrontendStream<R> {
-    pub(crate) fn new(server: &Server<R>, tunnel: Arc<Tunnel<Link>>, stream: StreamId) -> Self {
+    pub(crate) fn new(
+        server: &Arc<Server<R>>,
+        tunnel: Arc<Tunnel<Link>>,
+        stream: StreamId,
+        request: DialRequest,
+    ) -> Self {
         Self {
             runtime: server.runtime.clone(),
+            hedge: Hedge::new(server, &tunnel, request),
+            at: StreamRef {
+                link: tunnel.id(),
+                stream,
+            },
             tunnel,
             stream,
             metrics: Arc::clone(&server.metrics),
@@ -41,22 +57,42 @@ impl<R: Runtime> FrontendStream<R> {
         self.tunnel.peer_id()
     }
 
-    pub(crate) fn stream_ref(&self) -> StreamRef {
-        StreamRef {
-            link: self.tunnel.id(),
-            stream: self.stream,
-        }
+    pub(crate) const fn stream_ref(&self) -> StreamRef {
+        self.at
     }
 
     /// The next output; on `None` the task is woken when there is one.
-    pub(crate) fn poll_output(&self, cx: &Context<'_>) -> Option<StreamOutput> {
+    pub(crate) fn poll_output(&mut self, cx: &mut Context<'_>) -> Option<StreamOutput> {
         let now = self.runtime.now();
-        self.tunnel
-            .with_stream(cx, self.stream, |link| link.poll_stream(now, self.stream))
+        let output = self
+            .tunnel
+            .with_stream(cx, self.stream, |link| link.poll_stream(now, self.stream));
+        let Some(hedge) = &mut self.hedge else {
+            return output;
+        };
+        match hedge.poll(cx, &self.tunnel, output) {
+            Decision::Open => None,
+            Decision::First(output) => {
+                self.hedge = None;
+                Some(output)
+            }
+            Decision::Other(leg, output) => {
+                give_up(&self.tunnel, self.stream, now);
+                self.tunnel = leg.tunnel;
+                self.stream = leg.stream;
+                if output.is_some() {
+                    self.hedge = None;
+                }
+                output
+            }
+        }
     }
 
     /// The frontend can end one direction and go on with the other.
-    pub(crate) fn allow_half_close(&self) {
+    pub(crate) fn allow_half_close(&mut self) {
+        if let Some(hedge) = &mut self.hedge {
+            hedge.allow_half_close();
+        }
         self.tunnel.with(|link| link.allow_half_close(self.stream));
     }
 
@@ -101,7 +137,7 @@ impl<R: Runtime> Port for FrontendStream<R> {
     }
 
     fn next(&mut self, cx: &Context<'_>) -> Option<PortOutput> {
-        match self.poll_output(cx)? {
+        match self.poll_output(&mut Context::from_waker(cx.waker()))? {
             StreamOutput::Data(data) => {
                 self.taken.get_or_insert_with(|| self.runtime.now());
                 Some(PortOutput::Write(data))

@@ -1,6 +1,7 @@
 //! Dials and their answers.
 
 use super::*;
+use crate::server::Pressure;
 
 #[test]
 fn a_dial_leaves_unchanged_under_an_id_of_the_server() {
@@ -246,4 +247,56 @@ fn no_more_dials_wait_than_may_and_answered_ones_make_room() {
     assert_eq!(refused, Err(DialError::TooManyDials { limit: 2 }));
     t.packet(Packet::CloseDial { dial: first });
     t.dial();
+}
+
+#[test]
+fn a_dial_that_another_agent_answered_is_given_up_and_is_no_failure() {
+    let mut t = Fixture::plain();
+    let (id, dial) = t.sent_dial();
+    t.events();
+    t.link.handle_dial_overtaken(t.now, id);
+    assert_eq!(t.transmit_all(), [Packet::CloseDial { dial }]);
+    assert_eq!(t.events(), [LinkEvent::DialEnded]);
+    // Its answer, on the way by then, is closed as one that nobody waits for.
+    t.answer(dial, 1);
+    assert_eq!(
+        t.transmit_all(),
+        [Packet::CloseRequest {
+            connect_id: Some(conn(1))
+        }]
+    );
+
+    // One that was answered at the same time is closed.
+    let (id, dial) = t.sent_dial();
+    t.answer(dial, 2);
+    t.link.handle_dial_overtaken(t.now, id);
+    assert_eq!(
+        t.transmit_all(),
+        [Packet::CloseRequest {
+            connect_id: Some(conn(2))
+        }]
+    );
+}
+
+#[test]
+fn what_dials_took_and_what_waits_is_the_pressure() {
+    let mut t = Fixture::plain();
+    assert_eq!(t.link.pressure(t.now), Pressure::default());
+    assert_eq!(t.link.dial_patience(), None);
+    let (_, dial) = t.sent_dial();
+    t.pass(2);
+    assert_eq!(t.link.pressure(t.now).oldest_dial, Duration::from_secs(2));
+    t.answer(dial, 1);
+    let (_, refused) = t.sent_dial();
+    t.pass(2);
+    t.refuse(refused, "connection refused");
+    let pressure = t.link.pressure(t.now);
+    assert_eq!(
+        pressure.streams, 2,
+        "a refusal that was not taken yet included"
+    );
+    assert_eq!(pressure.answer_time, Some(Duration::from_secs(2)));
+    assert_eq!(pressure.oldest_dial, Duration::ZERO);
+    assert!(pressure.failures > 0.1 && pressure.failures < 0.2);
+    assert!(t.link.dial_patience() > Some(Duration::from_secs(2)));
 }
