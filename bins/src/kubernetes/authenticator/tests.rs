@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::super::limiter::Limiter;
 use super::*;
 
 /// Answers when there are permits: `good*` is let in, `away` can't be asked about, anything else is refused.
@@ -182,4 +183,76 @@ async fn the_table_is_bounded() {
     // Answers make room before they are due to be forgotten.
     assert!(ask(&authenticator, "good one more").await.is_ok());
     assert_eq!(authenticator.shared.tokens().len(), MAX_TOKENS);
+}
+
+/// Looks at tokens at the pace at which the API server is asked.
+#[derive(Debug)]
+struct Paced {
+    limiter: Limiter,
+    asked: AtomicUsize,
+}
+
+impl Reviewer for Arc<Paced> {
+    async fn review(&self, token: &str) -> Result<AgentIdentity, AgentRefused> {
+        self.limiter.turn().await;
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Ok(AgentIdentity::new(token))
+    }
+}
+
+/// Agents that come back at once, each with a token of its own, and give an attempt up as agents do.
+#[tokio::test(start_paused = true)]
+async fn a_storm_of_agents_is_let_in_at_the_pace_of_the_reviews() {
+    const AGENTS: usize = 5000;
+    const PER_SECOND: f64 = 50.0;
+    const BURST: f64 = 100.0;
+    /// How long an agent waits for the answer to its call, and at most before its next one.
+    const ATTEMPT: Duration = Duration::from_secs(20);
+    const PAUSE: std::ops::Range<u64> = 1000..10_000;
+
+    let reviews = Arc::new(Paced {
+        limiter: Limiter::new(PER_SECOND, BURST),
+        asked: AtomicUsize::new(0),
+    });
+    let authenticator = Arc::new(CachingAuthenticator::new(
+        Arc::clone(&reviews),
+        Handle::current(),
+    ));
+    let mut random = fastrand::Rng::with_seed(1);
+    let start = Instant::now();
+    let agents: Vec<_> = (0..AGENTS)
+        .map(|index| {
+            let (authenticator, mut random) = (Arc::clone(&authenticator), random.fork());
+            tokio::spawn(async move {
+                let token = BearerToken::from(format!("agent {index}").as_str());
+                let mut attempts = 0;
+                loop {
+                    attempts += 1;
+                    let answer = authenticator.authenticate(&token);
+                    if let Ok(Ok(_)) = tokio::time::timeout(ATTEMPT, answer).await {
+                        return attempts;
+                    }
+                    tokio::time::sleep(Duration::from_millis(random.u64(PAUSE))).await;
+                }
+            })
+        })
+        .collect();
+    let mut most = 0;
+    for agent in agents {
+        most = most.max(agent.await.expect("no agent panics"));
+    }
+    let took = start.elapsed();
+    let asked = reviews.asked.load(Ordering::SeqCst);
+    tell(&format!(
+        "{AGENTS} agents: all let in after {took:?} of virtual time, by {asked} reviews, with {most} attempts at most"
+    ));
+    // Some answers come when their agent has just given up, and are asked for anew after they are forgotten.
+    assert!(asked <= AGENTS + AGENTS / 20, "{asked} reviews");
+    let least = Duration::from_secs_f64((AGENTS as f64 - BURST) / PER_SECOND);
+    assert!(took <= least + 2 * ATTEMPT, "{took:?}");
+}
+
+#[expect(clippy::print_stdout, reason = "what was measured")]
+fn tell(text: &str) {
+    println!("{text}");
 }
