@@ -59,6 +59,8 @@ pub enum CloseReason {
     MismatchedIds,
     /// The agent let the endpoint's connection go before it ended.
     AgentGaveUp,
+    /// The operator's policy changed and denies it now: for what reason.
+    Denied(String),
     /// That side reset the stream for a reason that this version does not know, in its words.
     Other(Initiator, String),
 }
@@ -71,7 +73,7 @@ impl CloseReason {
             Self::FrontendClosed | Self::FrontendLost | Self::MismatchedIds => Initiator::Frontend,
             Self::EndpointClosed | Self::EndpointFailed(_) => Initiator::Endpoint,
             Self::TunnelLost | Self::NotResumed | Self::AgentGaveUp => Initiator::Agent,
-            Self::SessionUnknown => Initiator::Server,
+            Self::SessionUnknown | Self::Denied(_) => Initiator::Server,
             Self::TunnelEnded(at)
             | Self::SlowReader(at)
             | Self::WindowOverrun(at)
@@ -99,6 +101,7 @@ impl CloseReason {
             Self::CloseTimedOut(_) => "close_timed_out",
             Self::MismatchedIds => "mismatched_ids",
             Self::AgentGaveUp => "agent_gave_up",
+            Self::Denied(_) => "denied",
             Self::Other(..) => "other",
         }
     }
@@ -184,6 +187,7 @@ impl CloseReason {
             | Self::NotResumed
             | Self::SessionUnknown
             | Self::TunnelEnded(_)
+            | Self::Denied(_)
             | Self::Other(..) => 0,
         }
     }
@@ -224,6 +228,7 @@ impl fmt::Display for CloseReason {
             Self::CloseTimedOut(_) => f.write_str("close was not answered in time"),
             Self::MismatchedIds => f.write_str("mismatched connection IDs"),
             Self::AgentGaveUp => f.write_str("agent gave the connection up"),
+            Self::Denied(reason) => write!(f, "denied by a changed policy: {reason}"),
             Self::Other(at, words) => write!(f, "reset by the {}: {words}", at.name()),
         }
     }

@@ -91,9 +91,11 @@ mod load;
 mod memory;
 mod mux;
 mod negotiated;
+pub mod policy;
 pub mod server;
 mod session;
 pub mod wire;
+mod yaml;
 
 pub use close::{CloseReason, Initiator};
 pub use entropy::Entropy;
@@ -105,3 +107,4 @@ pub use mux::{MuxConfig, QueuedBytes};
 pub use negotiated::Negotiated;
 pub use session::{SessionConfig, SessionError};
 pub use wire::{Packet, PacketKind};
+pub use yaml::{Problem, YamlError};

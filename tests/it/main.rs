@@ -24,6 +24,7 @@ mod idle;
 mod long_path;
 mod loss;
 mod metrics;
+mod policy;
 mod probe;
 mod resume;
 mod rolling;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dialback_core::agent::{FleetConfig, LinkConfig};
+use dialback_core::policy::DestinationRules;
 use dialback_runtime::Runtime;
 use dialback_runtime::agent::{Agent, AgentConfig};
 use dialback_runtime::dial::ProxyEnvironment;
@@ -23,6 +24,10 @@ pub struct AgentOptions {
     pub fleet: FleetConfig,
     pub dial_timeout: Duration,
     pub identifiers: String,
+    /// The organisation in its certificate, if any.
+    pub organization: Option<&'static str>,
+    /// Where it connects to.
+    pub destinations: DestinationRules,
     /// Plain Konnectivity, as towards a Go peer.
     pub plain: bool,
 }
@@ -35,6 +40,8 @@ impl Default for AgentOptions {
             fleet: eager(),
             dial_timeout: Duration::from_secs(5),
             identifiers: String::new(),
+            organization: None,
+            destinations: DestinationRules::default(),
             plain: false,
         }
     }
@@ -74,12 +81,16 @@ impl<R: Runtime> RunningAgent<R> {
             agent_id: options.id,
             identifiers: options.identifiers,
             token_path: None,
-            tls: pki.client(&["h2"]).into(),
+            tls: match options.organization {
+                Some(organization) => pki.client_in(organization, &["h2"]).into(),
+                None => pki.client(&["h2"]).into(),
+            },
             fleet: options.fleet,
             link: options.link,
             keepalive_time: Duration::from_secs(3600),
             dial_timeout: options.dial_timeout,
             proxy: ProxyEnvironment::default(),
+            destinations: options.destinations,
             disable_extensions: options.plain,
         };
         let metrics = Arc::new(AgentMetrics::default());

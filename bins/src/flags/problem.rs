@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dialback_core::policy::InvalidRule;
 use dialback_core::server::StrategiesError;
 use dialback_core::wire::IdentifierOptionError;
 use dialback_runtime::tls::TlsPolicyError;
@@ -315,6 +316,16 @@ pub enum OptionProblem {
     /// Something that needs the Kubernetes API, on a runtime that can't ask it.
     #[error("{0} needs --runtime=tokio, which the Kubernetes API is asked on")]
     OnlyOnTokio(&'static str),
+    /// A rule about destinations that makes no sense.
+    #[error("--{flag}={rule}: {error}")]
+    Destination {
+        /// The flag without its hyphens.
+        flag: &'static str,
+        /// As it was given.
+        rule: String,
+        /// What is wrong with it.
+        error: Box<InvalidRule>,
+    },
     /// A time that can't be below zero.
     #[error("{flag} must be >= 0, got {value}")]
     NegativeTime {

@@ -176,6 +176,7 @@ fn config(
         keepalive_time: options.keepalive_time,
         dial_timeout: DIAL_TIMEOUT,
         proxy: ProxyEnvironment::from_variables(|name| std::env::var(name).ok())?,
+        destinations: options.destinations.clone(),
         disable_extensions: false,
     })
 }

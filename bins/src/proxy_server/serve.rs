@@ -21,7 +21,7 @@ use crate::flags::{CertificatePair, FrontendListener, ServerOptions};
 use crate::kubernetes::{
     ApiServer, CachingAuthenticator, ClientError, LeaseController, Program, TokenReviews,
 };
-use crate::reload::{Reloads, Source};
+use crate::reload::{PolicyFileError, PolicySource, Reloads, Source};
 
 impl Work for ServerOptions {
     type Error = StartError;
@@ -42,6 +42,11 @@ async fn serve<R: Runtime>(
     options: ServerOptions,
     signals: DaemonSignals,
 ) -> Result<(), StartError> {
+    let policy = options
+        .policy
+        .as_deref()
+        .map(PolicySource::open)
+        .transpose()?;
     let api = kubernetes(&options).await?;
     let limits = &options.limits;
     descriptors::reserve(limits.max_frontends.saturating_add(limits.max_agents));
@@ -65,6 +70,11 @@ async fn serve<R: Runtime>(
     };
     let strategies = options.strategies.clone();
     let server = Server::new(runtime.clone(), config, strategies, Arc::clone(&metrics));
+    let policy = policy.map(|(source, policy)| {
+        server.set_policy(policy);
+        source.serving(&server)
+    });
+    let reloads = reloads.with_policy(policy);
     let mut tasks = Tasks::new(&runtime);
     health::serve(
         &mut tasks,
@@ -312,6 +322,9 @@ fn tls(
 /// Why the server could not start.
 #[derive(Debug, Error)]
 pub enum StartError {
+    /// The policy can't be used.
+    #[error("--policy-file: {0}")]
+    Policy(#[from] PolicyFileError),
     /// There is no way to the Kubernetes API.
     #[error(transparent)]
     Kubernetes(#[from] ClientError),

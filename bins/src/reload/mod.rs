@@ -1,10 +1,11 @@
-//! Renewed certificates, keys and CAs are taken up without a restart, and no connection is dropped for it.
+//! Renewed certificates, keys and CAs, and changed policies, are taken up without a restart, and no connection is dropped for it.
 //!
 //! The files are read again every so often, and at once on SIGHUP: by content, so it does not matter how they are
 //! replaced (written in place, renamed over, or behind the symbolic links of a Kubernetes secret). What changed is
 //! tried first, and put to use only if it is good as a whole; else the old ones stay and the log says why.
 
 mod fingerprint;
+mod policy;
 mod source;
 
 use std::convert::Infallible;
@@ -15,6 +16,7 @@ use dialback_runtime::Runtime;
 use dialback_runtime::metrics::CertificateMetrics;
 
 use crate::daemon::ReloadSignal;
+pub(crate) use policy::{PolicyFileError, PolicySource};
 use source::Looked;
 pub(crate) use source::Source;
 
@@ -28,6 +30,7 @@ const REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug)]
 pub(crate) struct Reloads {
     sources: Vec<Source>,
+    policy: Option<PolicySource>,
     metrics: CertificateMetrics,
     interval: Option<Duration>,
 }
@@ -46,9 +49,15 @@ impl Reloads {
         }
         Self {
             sources,
+            policy: None,
             metrics,
             interval,
         }
+    }
+
+    /// Has the policy file looked at, too.
+    pub(crate) fn with_policy(self, policy: Option<PolicySource>) -> Self {
+        Self { policy, ..self }
     }
 
     /// Runs for ever, inside tokio.
@@ -76,7 +85,9 @@ impl Reloads {
                 (self, settling)
             });
             let Ok(looked) = looked.await else {
-                tracing::error!("certificates are not read again any more: reading them broke");
+                tracing::error!(
+                    "certificates and policies are not read again any more: reading them broke"
+                );
                 return pending().await;
             };
             (self, settling) = looked;
@@ -91,7 +102,10 @@ impl Reloads {
 
     /// Whether some file may still be changing.
     fn look(&mut self, asked: bool) -> bool {
-        let mut settling = false;
+        let mut settling = self
+            .policy
+            .as_mut()
+            .is_some_and(|policy| policy.look(asked));
         for source in &mut self.sources {
             let now = SystemTime::now();
             match source.look(now, asked) {

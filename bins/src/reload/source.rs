@@ -11,19 +11,15 @@ use dialback_runtime::tls::{
 };
 use thiserror::Error;
 
-use super::fingerprint::Fingerprint;
+use super::fingerprint::{Seen, Watched};
 use crate::expiry::Expiry;
 
 /// The files of one TLS configuration.
 pub(crate) struct Source {
     name: &'static str,
-    files: Vec<PathBuf>,
+    files: Watched,
     certificates: Vec<Certificates>,
     reload: Box<dyn Fn() -> Result<(), TlsError> + Send>,
-    /// What is in use, or was refused.
-    judged: Fingerprint,
-    /// What was there at the last look, if nobody has judged it yet.
-    changed: Option<Fingerprint>,
     /// The ends of what is in use, by flag.
     ends: Vec<(&'static str, SystemTime)>,
 }
@@ -118,7 +114,7 @@ impl Source {
             }
         }
         // Before they are loaded: what changes in between is seen at the next look.
-        let judged = Fingerprint::of(&files);
+        let files = Watched::new(files);
         let config = Reloadable::from(load()?);
         let shared = config.clone();
         let source = Self {
@@ -130,8 +126,6 @@ impl Source {
                 shared.replace(load()?);
                 Ok(())
             }),
-            judged,
-            changed: None,
         };
         Ok((source, config))
     }
@@ -142,17 +136,11 @@ impl Source {
 
     /// Looks at the files. What has changed is put to use once it was the same twice, or at once when `asked`.
     pub(super) fn look(&mut self, now: SystemTime, asked: bool) -> Looked {
-        let present = Fingerprint::of(&self.files);
-        if present == self.judged {
-            self.changed = None;
-            return Looked::Same;
+        match self.files.look(asked) {
+            Seen::Same => return Looked::Same,
+            Seen::Settling => return Looked::Settling,
+            Seen::Changed => {}
         }
-        if !asked && self.changed.as_ref() != Some(&present) {
-            self.changed = Some(present);
-            return Looked::Settling;
-        }
-        self.judged = present;
-        self.changed = None;
         match self.take_up(now) {
             Ok(()) => Looked::TakenUp,
             Err(error) => Looked::Refused(error),

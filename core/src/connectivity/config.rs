@@ -1,10 +1,10 @@
 //! Either format, and what is asked of it.
 
-use super::document::{self, Node, Value};
 use super::egress::EgressSelectorConfiguration;
 use super::error::ConfigError;
 use super::route::Route;
 use super::service;
+use crate::yaml::{self, Node, Value};
 
 /// The connectivity services of a configuration in either format.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl ConnectivityConfig {
     /// [`ConfigError`]. An `EgressSelectorConfiguration` is refused whenever kube-apiserver refuses it, and
     /// besides when a URL has no port, with which no connection would ever be made.
     pub fn parse(text: &str, exists: impl Fn(&str) -> bool) -> Result<Self, ConfigError> {
-        let document = document::parse(text)?;
+        let document = yaml::parse(text)?;
         let services = match Kind::of(&document)? {
             Kind::EgressSelector => {
                 let config = EgressSelectorConfiguration::read(&document)?;
@@ -107,7 +107,7 @@ fn text(document: &Node, name: &str) -> Option<String> {
         Value::Text(_)
         | Value::Null
         | Value::Boolean
-        | Value::Number
+        | Value::Number(_)
         | Value::Sequence(_)
         | Value::Mapping(_) => None,
     }

@@ -3,9 +3,9 @@
 //! Source: `k8s.io/apiserver`, `pkg/apis/apiserver/v1beta1/types.go` and `conversion.go`; `v1alpha1` has the same
 //! fields.
 
-use super::document::{self, Node};
 use super::error::ConfigError;
-use super::fields::Fields;
+use crate::yaml::Fields;
+use crate::yaml::{self, Node};
 
 /// The file behind kube-apiserver's `--egress-selector-config-file`.
 ///
@@ -78,7 +78,7 @@ impl EgressSelectorConfiguration {
     /// # Errors
     /// [`ConfigError`]: not YAML, another kind of object, unknown fields, or fields of another type.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let document = document::parse(text)?;
+        let document = yaml::parse(text)?;
         match super::config::Kind::of(&document)? {
             super::config::Kind::EgressSelector => Self::read(&document),
             super::config::Kind::ConnectivityService { api_version, kind } => {

@@ -4,41 +4,15 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::yaml::{Problem, YamlError};
+
 /// A configuration that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// More than 1 MiB.
-    #[error("the configuration exceeds 1 MiB")]
-    TooLarge,
-    /// Values are nested more than 32 deep.
-    #[error("line {line}: nested too deeply")]
-    TooDeep {
-        /// Where.
-        line: usize,
-    },
-    /// More than 10,000 values, repeated ones included.
-    #[error("line {line}: too many values")]
-    TooManyValues {
-        /// Where.
-        line: usize,
-    },
-    /// Not YAML.
-    #[error("yaml: line {line}: {problem}")]
-    Syntax {
-        /// Where.
-        line: usize,
-        /// What the parser says.
-        problem: String,
-    },
-    /// A field is given twice.
-    #[error("yaml: line {line}: key {key:?} already set in map")]
-    DuplicateKey {
-        /// Where the second one is.
-        line: usize,
-        /// Its name.
-        key: String,
-    },
+    /// The file is no YAML, or too much of it.
+    #[error(transparent)]
+    Yaml(#[from] YamlError),
     /// There is no `kind`.
     #[error("object 'kind' is missing: this is no configuration")]
     MissingKind,
@@ -76,32 +50,6 @@ pub enum ConfigError {
     /// A service without a name.
     #[error("connectivity service {0} has no name")]
     UnnamedService(usize),
-}
-
-/// A field that is wrong where it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum Problem {
-    /// There is no such field.
-    #[error("unknown field {path:?} (line {line})")]
-    UnknownField {
-        /// Where.
-        line: usize,
-        /// From the root, `egressSelections[0].foo`.
-        path: String,
-    },
-    /// The field holds something else.
-    #[error("field {path:?} is to be {expected}, not {found} (line {line})")]
-    WrongType {
-        /// Where.
-        line: usize,
-        /// From the root.
-        path: String,
-        /// What it should be.
-        expected: &'static str,
-        /// What it is.
-        found: &'static str,
-    },
 }
 
 /// Why a service's connection leads nowhere.

@@ -26,10 +26,8 @@
 //! ```
 
 mod config;
-mod document;
 mod egress;
 mod error;
-mod fields;
 mod route;
 mod service;
 #[cfg(test)]
@@ -41,5 +39,5 @@ pub use egress::{
     Connection, EgressSelection, EgressSelectorConfiguration, TcpTransport, TlsConfig, Transport,
     UdsTransport,
 };
-pub use error::{ConfigError, FieldError, FieldErrors, FieldProblem, Problem, RouteError};
+pub use error::{ConfigError, FieldError, FieldErrors, FieldProblem, RouteError};
 pub use route::{ProxyAddress, Route, TcpProxy, TlsFiles};

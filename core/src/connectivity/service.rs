@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use super::config::Service;
-use super::document::Node;
 use super::error::{ConfigError, RouteError};
-use super::fields::Fields;
 use super::route::{ProxyAddress, Route, TcpProxy, TlsFiles};
+use crate::yaml::Fields;
+use crate::yaml::Node;
 
 /// Reads the services of a document of that kind.
 pub(super) fn read(

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::*;
+use crate::yaml::{self, YamlError};
 
 fn everything(_: &str) -> bool {
     true
@@ -208,14 +209,14 @@ fn urls_are_a_scheme_a_host_and_a_port() {
 #[test]
 fn documents_are_bounded() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-    assert!(document::parse(&nested(33)).is_ok());
+    assert!(yaml::parse(&nested(33)).is_ok());
     assert!(matches!(
-        document::parse(&nested(34)),
-        Err(ConfigError::TooDeep { line: 1 })
+        yaml::parse(&nested(34)),
+        Err(YamlError::TooDeep { line: 1 })
     ));
     assert!(matches!(
-        document::parse(&" ".repeat(1024 * 1024 + 1)),
-        Err(ConfigError::TooLarge)
+        yaml::parse(&" ".repeat(1024 * 1024 + 1)),
+        Err(YamlError::TooLarge)
     ));
     // A billion laughs.
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
@@ -224,12 +225,12 @@ fn documents_are_bounded() {
         writeln!(text, "a{at}: &a{at} [{before}*a{}]", at - 1).unwrap();
     }
     assert!(matches!(
-        document::parse(&text),
-        Err(ConfigError::TooManyValues { .. })
+        yaml::parse(&text),
+        Err(YamlError::TooManyValues { .. })
     ));
     assert!(matches!(
-        document::parse("a: &a [*a]\n"),
-        Err(ConfigError::Syntax { line: 1, .. })
+        yaml::parse("a: &a [*a]\n"),
+        Err(YamlError::Syntax { line: 1, .. })
     ));
 }
 

@@ -140,13 +140,7 @@ impl Router {
             draining: false,
             suspended: false,
         });
-        self.for_each_table(link, |table| match table {
-            Table::Pool(pool, agent_id) => pool.add(agent_id, link, state),
-            Table::Destination(destinations, identifier) => {
-                destinations.add(identifier, link, state);
-            }
-            Table::Network(networks, network) => networks.add(network, link, state),
-        });
+        self.enter_tables(link, state);
     }
 
     /// An agent announced its end (`DRAIN`): its link serves only what no other link can.
@@ -185,6 +179,32 @@ impl Router {
 
     /// A link serves nothing any more: it was lost, or retired. Unknown links are ignored.
     pub fn agent_disconnected(&mut self, link: LinkId) {
+        self.leave_tables(link);
+        let removed = self.links.remove(&link);
+        self.draining -= usize::from(removed.is_some_and(|agent| agent.draining));
+    }
+
+    /// An agent may claim something else than it did: it is found by that from now on. Unknown links are ignored.
+    pub fn agent_claims(&mut self, link: LinkId, metadata: &AgentMetadata) {
+        self.leave_tables(link);
+        if let Some(agent) = self.links.get_mut(&link) {
+            agent.metadata = metadata.clone();
+            let state = agent.state();
+            self.enter_tables(link, state);
+        }
+    }
+
+    fn enter_tables(&mut self, link: LinkId, state: LinkState) {
+        self.for_each_table(link, |table| match table {
+            Table::Pool(pool, agent_id) => pool.add(agent_id, link, state),
+            Table::Destination(destinations, identifier) => {
+                destinations.add(identifier, link, state);
+            }
+            Table::Network(networks, network) => networks.add(network, link, state),
+        });
+    }
+
+    fn leave_tables(&mut self, link: LinkId) {
         self.for_each_table(link, |table| match table {
             Table::Pool(pool, agent_id) => pool.remove(agent_id, link),
             Table::Destination(destinations, identifier) => {
@@ -192,8 +212,6 @@ impl Router {
             }
             Table::Network(networks, network) => networks.remove(network, link),
         });
-        let removed = self.links.remove(&link);
-        self.draining -= usize::from(removed.is_some_and(|agent| agent.draining));
     }
 
     /// The link for a dial to `destination` (`host:port`), by the first strategy that knows one, whatever is asked for beside.

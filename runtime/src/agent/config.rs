@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dialback_core::agent::{FleetConfig, LinkConfig};
+use dialback_core::policy::DestinationRules;
 use rustls::pki_types::ServerName;
 
 use crate::dial::ProxyEnvironment;
@@ -36,6 +37,8 @@ pub struct AgentConfig {
     pub dial_timeout: Duration,
     /// `HTTPS_PROXY` and `NO_PROXY`.
     pub proxy: ProxyEnvironment,
+    /// `--allow-destination` and `--deny-destination`: where it connects to, whatever servers say. Default everywhere.
+    pub destinations: DestinationRules,
     /// Whether plain Konnectivity is spoken even to servers that know extensions.
     pub disable_extensions: bool,
 }
@@ -77,6 +80,7 @@ impl AgentConfig {
             keepalive_time: Duration::from_secs(3600),
             dial_timeout: Duration::from_secs(5),
             proxy: ProxyEnvironment::default(),
+            destinations: DestinationRules::default(),
             disable_extensions: false,
         }
     }

@@ -10,7 +10,7 @@ use dialback_core::StreamId;
 use dialback_core::agent::{EndpointOutput, Link};
 
 use super::Agent;
-use crate::dial::dial_endpoint;
+use crate::dial::dial_endpoint_within;
 use crate::net::Socket;
 use crate::runtime::Runtime;
 use crate::tunnel::{Port, PortOutput, Pump, PumpEnd, Tunnel};
@@ -32,14 +32,20 @@ pub(super) async fn serve_endpoint<R: Runtime>(
     let dialled = tokio::select! {
         biased;
         () = held.abandoned() => return,
-        dialled = dial_endpoint(&agent.runtime, &protocol, &address, agent.config.dial_timeout) => dialled,
+        dialled = dial_endpoint_within(
+            &agent.runtime, &protocol, &address, agent.config.dial_timeout, &agent.config.destinations,
+        ) => dialled,
     };
     let now = agent.runtime.now();
     let mut socket = match dialled {
         Ok(socket) => socket,
         Err(failure) => {
             agent.metrics.endpoint_dial_failed(failure.is_timeout());
-            tracing::debug!(%stream, address, error = %failure, "endpoint dial failed");
+            if failure.is_refusal() {
+                tracing::warn!(%stream, address, error = %failure, "endpoint dial refused");
+            } else {
+                tracing::debug!(%stream, address, error = %failure, "endpoint dial failed");
+            }
             held.tunnel
                 .with(|link| link.handle_dialled(now, stream, Err(failure.to_string())));
             return;

@@ -4,6 +4,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use dialback_core::policy::DestinationRules;
+
 use super::address::{parse_port, split_host_port};
 use super::failure::{Cause, DialFailure};
 use super::name_server::name_server;
@@ -26,21 +28,53 @@ pub async fn dial_endpoint<R: Runtime>(
     address: &str,
     limit: Duration,
 ) -> Result<R::TcpStream, DialFailure> {
+    let rules = DestinationRules::default();
+    dial_endpoint_within(runtime, network, address, limit, &rules).await
+}
+
+/// As [`dial_endpoint`], where `rules` allow it: addresses of a name that they don't are passed over.
+///
+/// # Errors
+/// [`DialFailure`], which says it when all of them are.
+pub async fn dial_endpoint_within<R: Runtime>(
+    runtime: &R,
+    network: &str,
+    address: &str,
+    limit: Duration,
+    rules: &DestinationRules,
+) -> Result<R::TcpStream, DialFailure> {
     let deadline = runtime.now() + limit;
-    let (_, socket) = dial(runtime, network, address, deadline, |_| ()).await?;
+    let permitted = |addresses: &mut Vec<SocketAddr>| {
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let mut refused = None;
+        addresses.retain(|found| match rules.check(address, *found) {
+            Ok(()) => true,
+            Err(why) => {
+                refused = Some(why);
+                false
+            }
+        });
+        match refused {
+            Some(why) if addresses.is_empty() => Err(Cause::Refused(why)),
+            Some(_) | None => Ok(()),
+        }
+    };
+    let (_, socket) = dial(runtime, network, address, deadline, permitted).await?;
     if let Err(error) = socket.set_tcp_options(&TcpOptions::default()) {
         tracing::debug!(address, %error, "socket options of a connection to an endpoint");
     }
     Ok(socket)
 }
 
-/// Connects to one of the addresses, in the order that `order` gives them; the socket has the system's options.
+/// Connects to one of the addresses that `select` leaves, in its order; the socket has the system's options.
 pub(super) async fn dial<R: Runtime>(
     runtime: &R,
     network: &str,
     address: &str,
     deadline: Instant,
-    order: impl FnOnce(&mut [SocketAddr]),
+    select: impl FnOnce(&mut Vec<SocketAddr>) -> Result<(), Cause>,
 ) -> Result<Connected<R>, DialFailure> {
     let failed = |cause| DialFailure::new(network, None, cause);
     let family = Family::of(network).ok_or_else(|| failed(Cause::unknown_network(network)))?;
@@ -60,7 +94,7 @@ pub(super) async fn dial<R: Runtime>(
     if addresses.is_empty() {
         return Err(failed(Cause::address(host, "no suitable address found")));
     }
-    order(&mut addresses);
+    select(&mut addresses).map_err(failed)?;
     race::connect(runtime, &addresses, deadline)
         .await
         .map_err(|failed| match failed {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use dialback_core::policy::Refused;
+
 use crate::system_error::go_text;
 
 /// What a text may repeat of what a peer asked for, in bytes; a DNS name is shorter, and nobody is to be
@@ -44,6 +46,8 @@ pub(super) enum Cause {
     },
     /// No answer in time.
     TimedOut,
+    /// The agent's own rules are against it.
+    Refused(Refused),
 }
 
 impl DialFailure {
@@ -66,8 +70,17 @@ impl DialFailure {
             Cause::UnknownNetwork(_)
             | Cause::MissingAddress
             | Cause::Address { .. }
-            | Cause::LookUp { .. } => false,
+            | Cause::LookUp { .. }
+            | Cause::Refused(_) => false,
         }
+    }
+}
+
+impl DialFailure {
+    /// Whether the agent's own rules were against it.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self.cause, Cause::Refused(_))
     }
 }
 
@@ -141,6 +154,7 @@ impl fmt::Display for Cause {
             Self::LookUpTimedOut { name } => write!(f, "lookup {name}: i/o timeout"),
             Self::System { operation, error } => write!(f, "{operation}: {}", go_text(error)),
             Self::TimedOut => f.write_str("i/o timeout"),
+            Self::Refused(why) => why.fmt(f),
         }
     }
 }

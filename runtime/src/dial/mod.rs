@@ -11,7 +11,7 @@ mod proxy;
 mod race;
 mod server;
 
-pub use endpoint::dial_endpoint;
+pub use endpoint::{dial_endpoint, dial_endpoint_within};
 pub use failure::DialFailure;
 pub use proxy::{InvalidProxy, ProxyEnvironment};
 pub use server::{ProxyDialError, dial_server};

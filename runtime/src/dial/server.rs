@@ -86,10 +86,14 @@ pub async fn dial_server<R: Runtime>(
         .unwrap_or(host);
     let target = join_host_port(host, port);
     let Some(proxy) = environment.proxy_for(host, port) else {
-        let (address, socket) = dial(runtime, "tcp", &target, deadline, order).await?;
+        let (address, socket) = dial(runtime, "tcp", &target, deadline, |addresses| {
+            order(addresses);
+            Ok(())
+        })
+        .await?;
         return Ok((Some(address), socket));
     };
-    let (_, mut socket) = dial(runtime, "tcp", &proxy.address(), deadline, |_| ())
+    let (_, mut socket) = dial(runtime, "tcp", &proxy.address(), deadline, |_| Ok(()))
         .await
         .map_err(|failure| ProxyDialError::Proxy {
             proxy: proxy.address(),

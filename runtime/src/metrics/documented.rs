@@ -53,6 +53,8 @@ fn our_server() -> Registry {
     metrics.opened(Duration::ZERO);
     metrics.closed(Duration::ZERO, &CloseReason::FrontendClosed);
     metrics.limit_reached(Limit::Agents);
+    metrics.policy_in_force();
+    metrics.policy_reloaded(true);
     metrics.agent_refused(&AgentRefused::NoToken);
     metrics.token_reviewed("accepted", Duration::ZERO);
     metrics.tls_handshake_failed(TlsListener::Agent, HandshakeFailure::NoCertificate);

@@ -91,6 +91,11 @@ impl Families<'_> {
         self.registered(IntGauge::with_opts(self.opts(name, help)))
     }
 
+    pub(super) fn counter_on_touch(&self, name: &str, help: &str) -> OnTouch<IntCounter> {
+        let family = self.counters(name, help, &[]);
+        OnTouch::new(move || family.with_label_values(&NO_LABELS))
+    }
+
     pub(super) fn gauge_on_touch(&self, name: &str, help: &str) -> OnTouch<IntGauge> {
         let family = self.gauges(name, help, &[]);
         OnTouch::new(move || family.with_label_values(&NO_LABELS))

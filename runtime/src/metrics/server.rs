@@ -13,6 +13,7 @@ use super::kubernetes::{LeaseCollection, LeasePublication, TokenReviews};
 use super::limits::{Limit, LimitsReached};
 use super::live_tunnels::Measured;
 use super::packets::{Packets, Segment};
+use super::policy::{PolicyCounts, PolicyDecision};
 use super::tunnels::{ResumesRefused, Tunnels};
 use crate::server::AgentRefused;
 use crate::tls::HandshakeFailure;
@@ -96,6 +97,7 @@ pub struct ServerMetrics {
     resumes_refused: ResumesRefused,
     limits_reached: LimitsReached,
     hedges: Hedges,
+    policy: PolicyCounts,
 }
 
 impl ServerMetrics {
@@ -197,6 +199,7 @@ impl ServerMetrics {
             resumes_refused: ResumesRefused::new(&registry),
             limits_reached: LimitsReached::new(&registry),
             hedges: Hedges::new(&registry),
+            policy: PolicyCounts::new(&registry),
             registry,
         }
     }
@@ -268,6 +271,36 @@ impl ServerMetrics {
     /// So many agents get no dials for a while.
     pub fn set_aside(&self, agents: usize) {
         self.hedges.set_aside(agents);
+    }
+
+    /// The policy judged a dial.
+    pub fn policy_decision(&self, decision: PolicyDecision) {
+        self.policy.decided(decision);
+    }
+
+    /// A policy was put in force.
+    pub fn policy_in_force(&self) {
+        self.policy.in_force();
+    }
+
+    /// The policy file changed, and was taken up or refused.
+    pub fn policy_reloaded(&self, taken_up: bool) {
+        self.policy.reloaded(taken_up);
+    }
+
+    /// A changed policy cut a stream.
+    pub fn policy_cut_stream(&self) {
+        self.policy.cut_stream();
+    }
+
+    /// An agent claimed what the policy refuses.
+    pub fn policy_refused_agent(&self) {
+        self.policy.refused_agent();
+    }
+
+    /// So many identifiers of an agent are not allowed.
+    pub fn policy_dropped_claims(&self, claims: usize) {
+        self.policy.dropped_claims(claims);
     }
 
     /// An agent's offer to resume a session was refused.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use dialback_core::server::{Link, ResumeRefused};
 use dialback_core::wire::{
-    AGENT_ID, AGENT_IDENTIFIERS, AgentMetadata, AgentMetadataError, EXTENSIONS, Extensions,
+    AGENT_ID, AGENT_IDENTIFIERS, AgentMetadata, AgentMetadataError, Code, EXTENSIONS, Extensions,
     NO_SESSION, PROBE, RESUME, ResumeAnswer, ResumeOffer, SERVER_COUNT, SERVER_ID, SESSION,
     SessionGrant, SessionId, SessionToken, Status,
 };
@@ -13,6 +13,7 @@ use http::HeaderMap;
 use tokio::sync::Notify;
 
 use super::observer::LinkObserver;
+use super::policy::Standing;
 use super::{AgentTunnel, Server};
 use crate::grpc::{Call, MessageStream};
 use crate::metadata::{header_values, insert, insert_secret};
@@ -96,6 +97,11 @@ impl<R: Runtime> Server<R> {
         key: &[u8],
         identity: Identity,
     ) -> Option<AcceptedCall> {
+        if let Err(refused) = self.admit(&identity, &agent, peer) {
+            tracing::warn!(%peer, agent_id = agent.agent_id, %identity, error = %refused, "agent refused by the policy");
+            call.reject(&Status::new(Code::PermissionDenied, refused.to_string()));
+            return None;
+        }
         let metadata = call.metadata();
         let anonymous = key.is_empty();
         // One certificate may serve several agents.
@@ -176,11 +182,15 @@ impl<R: Runtime> Server<R> {
         self.metrics
             .tunnel_began(MeasuredTunnel::new(&self.runtime, &tunnel));
         let name = identity.name();
-        let connected = AgentTunnel {
+        let agent_id = agent.agent_id.clone();
+        let claimed = Arc::new(agent);
+        self.connected(AgentTunnel {
             tunnel: Arc::clone(&tunnel),
             identity: Arc::new(identity),
-        };
-        self.connected(connected, &agent);
+            allowed: Arc::clone(&claimed),
+            claimed,
+            standing: Standing::default(),
+        });
         if self.stop.is_draining() {
             tunnel.with(Link::drain);
         }
@@ -189,11 +199,11 @@ impl<R: Runtime> Server<R> {
             tracing::field::display(id)
         });
         tracing::info!(
-            link = %tunnel.id(), %peer, agent_id = agent.agent_id, identity = name,
+            link = %tunnel.id(), %peer, agent_id, identity = name,
             flow_control = negotiated.peer_window_bytes.is_some(), session, "agent connected"
         );
         AcceptedCall {
-            agent_id: agent.agent_id,
+            agent_id,
             tunnel,
             stream,
             retired,

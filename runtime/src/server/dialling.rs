@@ -2,20 +2,37 @@
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use dialback_core::LinkId;
+use dialback_core::policy::Dial;
 use dialback_core::server::{
-    Consideration, DialError, Hedging, Link, RouteRequest, Selector, SelectorError,
+    Candidates, Consideration, DialError, Hedging, Link, RouteRequest, Selector, SelectorError,
 };
 use dialback_core::wire::SELECT_AGENT;
+use dialback_core::{LinkId, StreamId};
 
 use super::frontend::{Frontend, FrontendStream};
-use super::{AgentTunnel, Server};
+use super::policy::{Policed, PolicedDial};
+use super::{AgentTunnel, Agents, Server};
 use crate::metrics::Limit;
 use crate::runtime::Runtime;
 use crate::tunnel::Tunnel;
 
 /// How many links a dial may meet that went down since they were chosen.
 const ROUTE_TRIES: usize = 3;
+
+/// A dial on an agent's tunnel.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) tunnel: Arc<Tunnel<Link>>,
+    pub(super) stream: StreamId,
+    /// Keeps the stream under the eyes of the policy, if there is one.
+    pub(super) policed: Option<Policed>,
+}
+
+/// An agent for a dial, and what keeps the dial under the eyes of the policy, if there is one.
+struct Chosen {
+    agent: AgentTunnel,
+    policed: Option<PolicedDial>,
+}
 
 /// What a frontend asks for.
 #[derive(Clone, Debug)]
@@ -38,11 +55,11 @@ impl<R: Runtime> Server<R> {
         request: DialRequest,
     ) -> Result<FrontendStream<R>, DialError> {
         match self.start_dial(&request, &[]) {
-            Ok((tunnel, stream)) => {
+            Ok(started) => {
                 if let Some(mut hedging) = self.hedging() {
-                    hedging.dialled(self.runtime.now(), tunnel.id());
+                    hedging.dialled(self.runtime.now(), started.tunnel.id());
                 }
-                Ok(FrontendStream::new(self, tunnel, stream, request))
+                Ok(FrontendStream::new(self, started, request))
             }
             Err(error) => {
                 self.dial_not_started(&request, &error);
@@ -75,12 +92,13 @@ impl<R: Runtime> Server<R> {
         &self,
         request: &DialRequest,
         tried: &[LinkId],
-    ) -> Result<(Arc<Tunnel<Link>>, dialback_core::StreamId), DialError> {
+    ) -> Result<Started, DialError> {
         let selector = self.selector(request)?;
         for _ in 0..ROUTE_TRIES {
-            let Some(agent) = self.choose(request, selector.as_ref(), tried) else {
+            let Some(chosen) = self.choose(request, selector.as_ref(), tried)? else {
                 break;
             };
+            let Chosen { agent, policed } = chosen;
             let (now, tunnel) = (self.runtime.now(), agent.tunnel);
             let (protocol, address) = (request.protocol.clone(), request.address.clone());
             match tunnel.with(|link| link.dial(now, protocol, address)) {
@@ -90,7 +108,14 @@ impl<R: Runtime> Server<R> {
                         address = request.address, link = %tunnel.id(), %stream,
                         agent = %agent.identity, "dial given to an agent"
                     );
-                    return Ok((tunnel, stream));
+                    let policed = policed
+                        .map(|allowed| self.police(&tunnel, stream, allowed))
+                        .transpose()?;
+                    return Ok(Started {
+                        tunnel,
+                        stream,
+                        policed,
+                    });
                 }
                 Err(DialError::AgentLost) => self.disconnected(tunnel.id()),
                 Err(error) => return Err(error),
@@ -110,45 +135,91 @@ impl<R: Runtime> Server<R> {
         text.parse().map(Some).map_err(denied)
     }
 
-    /// The agent for a dial. Of two that will do it is the less loaded one.
+    /// The agent for a dial, of those that the policy allows. Of two that will do it is the less loaded one.
     fn choose(
         &self,
         request: &DialRequest,
         selector: Option<&Selector>,
         tried: &[LinkId],
-    ) -> Option<AgentTunnel> {
+    ) -> Result<Option<Chosen>, DialError> {
+        let agents = self.agents();
+        let policed = agents.policed(request);
+        let dial = policed.as_ref().map(PolicedDial::ask);
+        let restricts = policed.as_ref().is_some_and(PolicedDial::is_enforced);
+        let enforced = dial.as_ref().filter(|_| restricts);
+        if let Some(denied) = enforced.and_then(Dial::refusal) {
+            return Err(self.denied(&denied, tried));
+        }
+        let find = |enforced| self.candidates(&agents, request, selector, tried, enforced);
+        let Some(found) = find(enforced) else {
+            // Perhaps somebody could, and may not.
+            let denied = enforced.and_then(|dial| agents.denied(dial, find(None)?.first));
+            return denied.map_or(Ok(None), |denied| Err(self.denied(&denied, tried)));
+        };
+        if let (Some(policed), Some(dial)) = (&policed, &dial) {
+            self.allowed(policed, agents.denied(dial, found.first).as_ref(), tried);
+        }
+        let agent = |link| agents.tunnels.get(&link).cloned();
+        let Some(first) = agent(found.first) else {
+            return Ok(None);
+        };
+        let second = found.second.and_then(agent);
+        drop(dial);
+        drop(agents);
+        let agent = match second {
+            Some(second) => self.less_loaded(first, second),
+            None => first,
+        };
+        Ok(Some(Chosen { agent, policed }))
+    }
+
+    fn candidates(
+        &self,
+        agents: &Agents,
+        request: &DialRequest,
+        selector: Option<&Selector>,
+        tried: &[LinkId],
+        enforced: Option<&Dial<'_>>,
+    ) -> Option<Candidates> {
+        let restricted = enforced.filter(|dial| !agents.all_may_serve(dial));
+        if restricted.is_none()
+            && tried.is_empty()
+            && self.hedging.is_none()
+            && agents.router.is_plain()
+        {
+            let link = agents.router.route(&request.address, fastrand::u64(..));
+            return link.map(|first| Candidates {
+                first,
+                second: None,
+            });
+        }
+        let (now, hedging) = (self.runtime.now(), self.hedging());
+        agents.router.candidates(&RouteRequest {
+            destination: &request.address,
+            random: [fastrand::u64(..), fastrand::u64(..)],
+            selector,
+            consider: &|link| {
+                let aside = |hedging: &MutexGuard<'_, Hedging>| hedging.is_set_aside(now, link);
+                let denied = |dial: &Dial<'_>| agents.denied(dial, link).is_some();
+                if tried.contains(&link) || restricted.is_some_and(denied) {
+                    Consideration::Never
+                } else if hedging.as_ref().is_some_and(aside) {
+                    Consideration::LastResort
+                } else {
+                    Consideration::Usual
+                }
+            },
+        })
+    }
+
+    fn less_loaded(&self, first: AgentTunnel, second: AgentTunnel) -> AgentTunnel {
         let now = self.runtime.now();
-        let (first, second) = {
-            let agents = self.agents();
-            let agent = |link| agents.tunnels.get(&link).cloned();
-            if tried.is_empty() && self.hedging.is_none() && agents.router.is_plain() {
-                let link = agents.router.route(&request.address, fastrand::u64(..))?;
-                return agent(link);
-            }
-            let hedging = self.hedging();
-            let candidates = agents.router.candidates(&RouteRequest {
-                destination: &request.address,
-                random: [fastrand::u64(..), fastrand::u64(..)],
-                selector,
-                consider: &|link| {
-                    let aside = |hedging: &MutexGuard<'_, Hedging>| hedging.is_set_aside(now, link);
-                    if tried.contains(&link) {
-                        Consideration::Never
-                    } else if hedging.as_ref().is_some_and(aside) {
-                        Consideration::LastResort
-                    } else {
-                        Consideration::Usual
-                    }
-                },
-            })?;
-            (agent(candidates.first)?, candidates.second.and_then(agent))
-        };
-        let Some(second) = second else {
-            return Some(first);
-        };
         let pressure = |agent: &AgentTunnel| agent.tunnel.with(|link| link.pressure(now));
-        let lighter = pressure(&second).compare(&pressure(&first)).is_lt();
-        Some(if lighter { second } else { first })
+        if pressure(&second).compare(&pressure(&first)).is_lt() {
+            second
+        } else {
+            first
+        }
     }
 
     /// `None` where dials are left to one agent, as the reference does.

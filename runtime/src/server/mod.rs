@@ -9,6 +9,7 @@ mod frontend;
 mod handshake;
 mod observer;
 mod pending_agent;
+mod policy;
 mod stop;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use dialback_core::policy::Policy;
 use dialback_core::server::{Hedging, Link, Router, Sessions, Strategies, Strategy};
 use dialback_core::wire::AgentMetadata;
 use dialback_core::{Identity, LinkId};
@@ -29,6 +31,8 @@ pub use stop::Stopped;
 use stop::{Stop, StopSignal};
 
 use self::handshake::HandshakeTurns;
+pub(crate) use self::policy::Policed;
+use self::policy::{PolicedStreams, Standing};
 use crate::metrics::ServerMetrics;
 use crate::runtime::Runtime;
 use crate::tunnel::Tunnel;
@@ -50,6 +54,8 @@ pub struct Server<R: Runtime> {
     /// Whether frontends may ask for agents with certain labels.
     by_label: bool,
     stop: Stop,
+    /// The streams that a changed policy may deny.
+    policed: PolicedStreams,
     /// An agent that was refused for its token, the newest.
     last_refusal: Mutex<Option<(Instant, AgentRefused)>>,
 }
@@ -57,6 +63,10 @@ pub struct Server<R: Runtime> {
 /// Who is connected; touched when an agent comes or goes and once a dial, never for a packet.
 #[derive(Debug)]
 struct Agents {
+    /// What the operator allows; `None` for everything.
+    policy: Option<Arc<Policy>>,
+    /// How many of the tunnels are of agents that the policy does not admit any more.
+    not_admitted: usize,
     router: Router,
     sessions: Sessions,
     tunnels: BTreeMap<LinkId, AgentTunnel>,
@@ -68,6 +78,11 @@ struct AgentTunnel {
     tunnel: Arc<Tunnel<Link>>,
     /// What the agent had proved to be when the tunnel began; whoever resumes it is the same.
     identity: Arc<Identity>,
+    /// What it says of itself, whatever it may.
+    claimed: Arc<AgentMetadata>,
+    /// What of it the policy leaves.
+    allowed: Arc<AgentMetadata>,
+    standing: Standing,
 }
 
 impl<R: Runtime> Server<R> {
@@ -81,6 +96,8 @@ impl<R: Runtime> Server<R> {
     ) -> Arc<Self> {
         let by_label = strategies.contains(Strategy::Label);
         let agents = Agents {
+            policy: None,
+            not_admitted: 0,
             router: Router::new(strategies).with_zone(config.zone.clone()),
             sessions: Sessions::new(config.max_agents),
             tunnels: BTreeMap::new(),
@@ -95,6 +112,7 @@ impl<R: Runtime> Server<R> {
             agents: Mutex::new(agents),
             next_link: AtomicU64::new(1),
             stop: Stop::new(),
+            policed: PolicedStreams::default(),
             last_refusal: Mutex::default(),
         };
         server.report_backends(&server.agents());
@@ -143,19 +161,16 @@ impl<R: Runtime> Server<R> {
             .sum()
     }
 
-    fn connected(&self, agent: AgentTunnel, metadata: &AgentMetadata) {
-        let link = agent.tunnel.id();
-        let mut agents = self.agents();
-        agents.tunnels.insert(link, agent);
-        agents.router.agent_connected(link, metadata);
+    fn connected(&self, agent: AgentTunnel) {
+        self.agents().connect(agent);
+        let agents = self.agents();
         self.report_backends(&agents);
     }
 
     /// Chosen no more; harmless when repeated.
     fn disconnected(&self, link: LinkId) {
         let mut agents = self.agents();
-        agents.tunnels.remove(&link);
-        agents.router.agent_disconnected(link);
+        agents.disconnect(link);
         agents.sessions.end(link);
         if let Some(mut hedging) = self.hedging() {
             hedging.forget(link);

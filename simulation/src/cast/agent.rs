@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dialback_core::agent::{FleetConfig, LinkConfig};
+use dialback_core::policy::DestinationRules;
 use dialback_runtime::Runtime as _;
 use dialback_runtime::agent::{Agent, AgentConfig};
 use dialback_runtime::dial::ProxyEnvironment;
@@ -54,6 +55,7 @@ impl SimulatedAgent {
             keepalive_time: Duration::from_secs(3600),
             dial_timeout: Duration::from_secs(5),
             proxy: ProxyEnvironment::default(),
+            destinations: DestinationRules::default(),
             disable_extensions: options.plain,
         };
         let metrics = Arc::new(AgentMetrics::default());

@@ -44,6 +44,8 @@ pub struct AgentFlags {
     pub kubeconfig: String,
     pub kube_api_content_type: String,
     pub drain_timeout: GoDuration,
+    pub allow_destination: Repeated,
+    pub deny_destination: Repeated,
     pub certificate_reload_interval: GoDuration,
     pub tunnel: TunnelFlags,
 }
@@ -240,6 +242,18 @@ pub fn agent_flags() -> FlagSet<CommandLine<AgentFlags>> {
             "0s",
             "How long connections may go on after the first SIGTERM or SIGINT, until the agent cuts them and ends; 0 for as long as they like. Without connections it ends by itself.",
             |c| &mut c.daemon.drain_timeout,
+        ),
+        Flag::new(
+            "allow-destination",
+            "",
+            "Where this agent connects to, whatever servers say: a network, an address or a pattern for names, and ports or not, such as 10.0.0.0/8:10250, *.example:80-90 or [fd00::/8]:443. May be repeated. Empty for everywhere.",
+            |c| &mut c.daemon.allow_destination,
+        ),
+        Flag::new(
+            "deny-destination",
+            "",
+            "Where this agent does not connect to, whatever servers say and --allow-destination has; written like that. @metadata is link-local addresses and where clouds tell machines their credentials. May be repeated.",
+            |c| &mut c.daemon.deny_destination,
         ),
         Flag::new(
             "certificate-reload-interval",

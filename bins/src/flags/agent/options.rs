@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dialback_core::policy::DestinationRules;
+
 use crate::flags::{
     CertificatePair, KubernetesOptions, LeaseCounting, ListenAddress, TunnelOptions,
 };
@@ -46,6 +48,8 @@ pub struct AgentOptions {
     /// How long streams may go on once the agent drains: `--drain-timeout`; `None`, the default, for as long as they
     /// like.
     pub drain_timeout: Option<Duration>,
+    /// Where it connects to: `--allow-destination` and `--deny-destination`; everywhere by default.
+    pub destinations: DestinationRules,
     /// How often certificates, keys and CAs are read again: `--certificate-reload-interval`, default 10 s; `None` for
     /// on SIGHUP only.
     pub certificate_reload_interval: Option<Duration>,

@@ -41,6 +41,8 @@ fn the_flags_are_the_references_and_ours() {
         "version",
         "runtime",
         "drain-timeout",
+        "allow-destination",
+        "deny-destination",
         "logging-format",
         "certificate-reload-interval",
         "slow-stream-timeout",
@@ -336,4 +338,39 @@ fn servers_may_be_reached_by_several_hosts() {
         "--proxy-server-host=10.0.0.1",
     ];
     assert_eq!(taken(&hosts).server_hosts, ["a.example", "10.0.0.1"]);
+}
+
+#[test]
+fn rules_about_destinations_make_sense() {
+    refused(
+        &[
+            "--allow-destination=10.0.0.1/8",
+            "--deny-destination=@all",
+            "--deny-destination=a:0-x",
+        ],
+        &[
+            "--allow-destination=10.0.0.1/8: \"10.0.0.1/8\" has bits behind its prefix: did you mean 10.0.0.0/8?",
+            "--deny-destination=@all: there is no list \"@all\": the one that there is is @metadata",
+        ],
+    );
+    assert!(
+        taken(&["--allow-destination=", "--deny-destination="])
+            .destinations
+            .is_empty()
+    );
+    let rules = taken(&[
+        "--deny-destination=@metadata",
+        "--allow-destination=10.0.0.0/8:80",
+    ])
+    .destinations;
+    assert!(
+        rules
+            .check("10.0.0.1:80", ([10, 0, 0, 1], 80).into())
+            .is_ok()
+    );
+    assert!(
+        rules
+            .check("10.0.0.1:81", ([10, 0, 0, 1], 81).into())
+            .is_err()
+    );
 }

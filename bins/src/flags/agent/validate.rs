@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use dialback_core::policy::{DestinationRules, InvalidRule};
 use dialback_core::wire::Identifiers;
 
 use super::AgentFlags;
 use super::options::AgentOptions;
 use crate::flags::listen::path_from_flag;
 use crate::flags::problem::{Check, CheckedFile, InvalidOptions, OptionProblem, Validated};
-use crate::flags::{CertificatePair, KubernetesOptions, LeaseCounting, ListenAddress, RuntimeName};
+use crate::flags::{
+    CertificatePair, KubernetesOptions, LeaseCounting, ListenAddress, Repeated, RuntimeName,
+};
 
 /// The least keep-alive time, which grpc-go raises smaller ones to (`internal/transport/http2_client.go`).
 const MIN_KEEPALIVE: Duration = Duration::from_secs(10);
@@ -102,6 +105,7 @@ impl AgentFlags {
                 value: self.agent_id.clone(),
             }
         });
+        let destinations = self.check_destinations(&mut check);
         let leases = self.count_server_leases.then(|| {
             let (namespace, source) = (&self.lease_namespace, &self.server_count_source);
             LeaseCounting::from_flags(namespace, &self.lease_label_selector, source)
@@ -154,6 +158,7 @@ impl AgentFlags {
             keepalive_time,
             profiling: self.enable_profiling,
             drain_timeout: Some(drain_timeout).filter(|timeout| !timeout.is_zero()),
+            destinations,
             certificate_reload_interval: Some(reload_interval)
                 .filter(|interval| !interval.is_zero()),
             leases,
@@ -161,6 +166,27 @@ impl AgentFlags {
             tunnel,
         };
         check.finish("agent", options)
+    }
+
+    fn check_destinations(&self, check: &mut Check) -> DestinationRules {
+        // The default, and what a template leaves of an option that is not set.
+        let given = |rules: &Repeated| -> Vec<String> {
+            let rules = rules.0.iter().filter(|rule| !rule.is_empty());
+            rules.cloned().collect()
+        };
+        let (allow, deny) = (
+            given(&self.allow_destination),
+            given(&self.deny_destination),
+        );
+        let refused = |flag| {
+            move |(rule, error): (String, InvalidRule)| {
+                let error = Box::new(error);
+                OptionProblem::Destination { flag, rule, error }
+            }
+        };
+        check.value(DestinationRules::parse(&allow, &[]).map_err(refused("allow-destination")));
+        check.value(DestinationRules::parse(&[], &deny).map_err(refused("deny-destination")));
+        DestinationRules::parse(&allow, &deny).unwrap_or_default()
     }
 
     fn check_keepalive(&self, check: &mut Check) -> Duration {

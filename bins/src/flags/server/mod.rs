@@ -59,6 +59,7 @@ pub struct ServerFlags {
     pub backend_dial_timeout: GoDuration,
     pub warn_on_channel_limit: bool,
     pub require_agent_authentication: bool,
+    pub policy_file: String,
     pub certificate_reload_interval: GoDuration,
     pub limits: LimitFlags,
     pub tunnel: TunnelFlags,
@@ -325,9 +326,15 @@ pub fn server_flags() -> FlagSet<CommandLine<ServerFlags>> {
             |c| &mut c.daemon.require_agent_authentication,
         ),
         Flag::new(
+            "policy-file",
+            "",
+            "File (YAML) that says which frontends may reach what, through which agents; docs/policy.md. Empty for no restrictions.",
+            |c| &mut c.daemon.policy_file,
+        ),
+        Flag::new(
             "certificate-reload-interval",
             "10s",
-            "How often certificates, keys and CAs are read again; what changed is used by new connections. 0 for on SIGHUP only.",
+            "How often certificates, keys, CAs and the policy file are read again; what changed is used by new connections. 0 for on SIGHUP only.",
             |c| &mut c.daemon.certificate_reload_interval,
         ),
         Flag::new(

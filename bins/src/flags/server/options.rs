@@ -53,6 +53,8 @@ pub struct ServerOptions {
     /// How often certificates, keys and CAs are read again: `--certificate-reload-interval`, default 10 s; `None` for
     /// on SIGHUP only.
     pub certificate_reload_interval: Option<Duration>,
+    /// Who may reach what: `--policy-file`; `None` for anybody anything.
+    pub policy: Option<PathBuf>,
     /// Whose tokens let agents in; `None` for no tokens.
     pub authentication: Option<TokenAuthentication>,
     /// How this server tells that it is there; `None` for not at all.

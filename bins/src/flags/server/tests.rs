@@ -73,6 +73,7 @@ fn the_flags_are_the_references_and_ours() {
         "dial-hedging",
         "zone",
         "require-agent-authentication",
+        "policy-file",
         "certificate-reload-interval",
         "max-frontends",
         "max-agents",

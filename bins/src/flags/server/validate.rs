@@ -127,6 +127,7 @@ impl ServerFlags {
             profiling: self.enable_profiling,
             certificate_reload_interval: Some(reload_interval)
                 .filter(|interval| !interval.is_zero()),
+            policy: path_from_flag(&self.policy_file),
             authentication: self.token_authentication(),
             leases,
             kubernetes,

@@ -148,6 +148,28 @@ impl Link {
         }
     }
 
+    /// A changed policy denies the stream: it ends at once on both sides, and nothing that waits is delivered any more.
+    ///
+    /// The frontend is told why. A pending dial fails.
+    pub fn handle_denied(&mut self, now: Instant, id: StreamId, reason: &str) {
+        let Some(stream) = self.mux.stream(id) else {
+            return;
+        };
+        match &stream.state.phase {
+            Phase::Dialing(dialing) => {
+                let dial = dialing.dial;
+                self.dials.remove(&dial);
+                self.mux.send_control(Packet::CloseDial { dial });
+                let reason = reason.to_owned();
+                self.fail_dial(id, DialError::Denied { reason });
+            }
+            Phase::Ended(ended) if !matches!(ended.output, StreamOutput::Closed(_)) => {}
+            Phase::Open { .. } | Phase::Ended(_) => {
+                self.reset(now, id, CloseReason::Denied(reason.to_owned()));
+            }
+        }
+    }
+
     /// What to tell a stream's frontend next; `None` until the link wakes it.
     pub fn poll_stream(&mut self, now: Instant, id: StreamId) -> Option<StreamOutput> {
         let stream = self.mux.stream_mut(id)?;

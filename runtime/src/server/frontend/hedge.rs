@@ -9,8 +9,8 @@ use dialback_core::{LinkId, StreamId};
 
 use crate::metrics::HedgeEnd;
 use crate::runtime::Runtime;
-use crate::server::Server;
-use crate::server::dialling::DialRequest;
+use crate::server::dialling::{DialRequest, Started};
+use crate::server::{Policed, Server};
 use crate::timer::Timer;
 use crate::tunnel::Tunnel;
 
@@ -22,6 +22,7 @@ const MOST_AGENTS: usize = 3;
 pub(super) struct Leg {
     pub(super) tunnel: Arc<Tunnel<Link>>,
     pub(super) stream: StreamId,
+    pub(super) policed: Option<Policed>,
     since: Instant,
 }
 
@@ -148,7 +149,11 @@ impl<R: Runtime> Hedge<R> {
         if self.tried.len() >= MOST_AGENTS {
             return None;
         }
-        let (tunnel, stream) = self.server.start_dial(&self.request, &self.tried).ok()?;
+        let Started {
+            tunnel,
+            stream,
+            policed,
+        } = self.server.start_dial(&self.request, &self.tried).ok()?;
         self.tried.push(tunnel.id());
         if self.half_closes {
             tunnel.with(|link| link.allow_half_close(stream));
@@ -157,6 +162,7 @@ impl<R: Runtime> Hedge<R> {
         Some(Leg {
             tunnel,
             stream,
+            policed,
             since: now,
         })
     }

@@ -12,8 +12,8 @@ use dialback_core::{CloseReason, StreamId};
 use super::hedge::{Decision, Hedge, give_up};
 use crate::metrics::ServerMetrics;
 use crate::runtime::Runtime;
-use crate::server::Server;
-use crate::server::dialling::DialRequest;
+use crate::server::dialling::{DialRequest, Started};
+use crate::server::{Policed, Server};
 use crate::tunnel::{Port, PortOutput, Tunnel};
 
 /// One stream of an agent's tunnel, held for a frontend. Dropped, it gives the stream up, whatever its state.
@@ -29,15 +29,17 @@ pub(crate) struct FrontendStream<R: Runtime> {
     metrics: Arc<ServerMetrics>,
     /// When the bytes that are being written were taken.
     taken: Option<Instant>,
+    /// Keeps it under the eyes of the policy, if there is one.
+    policed: Option<Policed>,
 }
 
 impl<R: Runtime> FrontendStream<R> {
-    pub(crate) fn new(
-        server: &Arc<Server<R>>,
-        tunnel: Arc<Tunnel<Link>>,
-        stream: StreamId,
-        request: DialRequest,
-    ) -> Self {
+    pub(crate) fn new(server: &Arc<Server<R>>, started: Started, request: DialRequest) -> Self {
+        let Started {
+            tunnel,
+            stream,
+            policed,
+        } = started;
         Self {
             runtime: server.runtime.clone(),
             hedge: Hedge::new(server, &tunnel, request),
@@ -49,6 +51,7 @@ impl<R: Runtime> FrontendStream<R> {
             stream,
             metrics: Arc::clone(&server.metrics),
             taken: None,
+            policed,
         }
     }
 
@@ -80,6 +83,7 @@ impl<R: Runtime> FrontendStream<R> {
                 give_up(&self.tunnel, self.stream, now);
                 self.tunnel = leg.tunnel;
                 self.stream = leg.stream;
+                self.policed = leg.policed;
                 if output.is_some() {
                     self.hedge = None;
                 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
-use super::error::ConfigError;
+use super::error::YamlError;
 
 /// Files larger than this are refused; real ones have a few hundred bytes.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -18,36 +18,37 @@ const MAX_DEPTH: usize = 32;
 
 /// One value.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Where it begins, from 1.
-    pub(super) line: usize,
-    pub(super) value: Value,
+    pub(crate) line: usize,
+    pub(crate) value: Value,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Boolean,
-    Number,
+    /// As it is written.
+    Number(String),
     Text(String),
     Sequence(Vec<Node>),
     Mapping(Vec<Entry>),
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) line: usize,
-    pub(super) value: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) line: usize,
+    pub(crate) value: Node,
 }
 
 impl Value {
     /// As errors call it.
-    pub(super) const fn name(&self) -> &'static str {
+    pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Boolean => "a boolean",
-            Self::Number => "a number",
+            Self::Number(_) => "a number",
             Self::Text(_) => "a string",
             Self::Sequence(_) => "a list",
             Self::Mapping(_) => "an object",
@@ -56,9 +57,9 @@ impl Value {
 }
 
 /// Reads the first document; what follows it is not looked at, as in kube-apiserver.
-pub(super) fn parse(text: &str) -> Result<Node, ConfigError> {
+pub(crate) fn parse(text: &str) -> Result<Node, YamlError> {
     if text.len() > MAX_BYTES {
-        return Err(ConfigError::TooLarge);
+        return Err(YamlError::TooLarge);
     }
     let mut loader = Loader {
         parser: Parser::new_from_str(text),
@@ -87,10 +88,10 @@ struct Loader<'input> {
 }
 
 impl<'input> Loader<'input> {
-    fn next(&mut self) -> Result<(Event<'input>, Span), ConfigError> {
+    fn next(&mut self) -> Result<(Event<'input>, Span), YamlError> {
         match self.parser.next_event() {
             Some(Ok(event)) => Ok(event),
-            Some(Err(error)) => Err(ConfigError::Syntax {
+            Some(Err(error)) => Err(YamlError::Syntax {
                 line: error.marker().line(),
                 problem: error.info().to_owned(),
             }),
@@ -98,16 +99,11 @@ impl<'input> Loader<'input> {
         }
     }
 
-    fn node(
-        &mut self,
-        event: Event<'input>,
-        span: Span,
-        depth: usize,
-    ) -> Result<Node, ConfigError> {
+    fn node(&mut self, event: Event<'input>, span: Span, depth: usize) -> Result<Node, YamlError> {
         let line = span.start.line();
         self.count(line, 1)?;
         if depth > MAX_DEPTH {
-            return Err(ConfigError::TooDeep { line });
+            return Err(YamlError::TooDeep { line });
         }
         let (anchor, value) = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -123,7 +119,7 @@ impl<'input> Loader<'input> {
             | Event::DocumentEnd
             | Event::SequenceEnd
             | Event::MappingEnd => {
-                return Err(ConfigError::Syntax {
+                return Err(YamlError::Syntax {
                     line,
                     problem: "a value is missing".to_owned(),
                 });
@@ -136,7 +132,7 @@ impl<'input> Loader<'input> {
         Ok(node)
     }
 
-    fn sequence(&mut self, depth: usize) -> Result<Value, ConfigError> {
+    fn sequence(&mut self, depth: usize) -> Result<Value, YamlError> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
@@ -146,7 +142,7 @@ impl<'input> Loader<'input> {
         }
     }
 
-    fn mapping(&mut self, depth: usize) -> Result<Value, ConfigError> {
+    fn mapping(&mut self, depth: usize) -> Result<Value, YamlError> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut merged = Vec::new();
         loop {
@@ -167,7 +163,7 @@ impl<'input> Loader<'input> {
                 | Event::StreamEnd
                 | Event::DocumentStart(_)
                 | Event::DocumentEnd => {
-                    return Err(ConfigError::Syntax {
+                    return Err(YamlError::Syntax {
                         line,
                         problem: "a key is not a string".to_owned(),
                     });
@@ -180,7 +176,7 @@ impl<'input> Loader<'input> {
                 continue;
             };
             if entries.iter().any(|entry| entry.key == key) {
-                return Err(ConfigError::DuplicateKey { line, key });
+                return Err(YamlError::DuplicateKey { line, key });
             }
             entries.push(Entry { key, line, value });
         }
@@ -190,9 +186,9 @@ impl<'input> Loader<'input> {
         Ok(Value::Mapping(entries))
     }
 
-    fn alias(&mut self, anchor: usize, line: usize) -> Result<Node, ConfigError> {
+    fn alias(&mut self, anchor: usize, line: usize) -> Result<Node, YamlError> {
         let Some(node) = self.anchors.get(&anchor).cloned() else {
-            return Err(ConfigError::Syntax {
+            return Err(YamlError::Syntax {
                 line,
                 problem: "an alias names a value that it is part of".to_owned(),
             });
@@ -201,25 +197,25 @@ impl<'input> Loader<'input> {
         Ok(Node { line, ..node })
     }
 
-    fn count(&mut self, line: usize, nodes: usize) -> Result<(), ConfigError> {
+    fn count(&mut self, line: usize, nodes: usize) -> Result<(), YamlError> {
         self.nodes = self.nodes.saturating_add(nodes);
         if self.nodes > MAX_NODES {
-            return Err(ConfigError::TooManyValues { line });
+            return Err(YamlError::TooManyValues { line });
         }
         Ok(())
     }
 }
 
 /// Adds what a merge key (`<<`, YAML 1.1) names, unless the mapping has it already.
-fn merge(entries: &mut Vec<Entry>, node: Node) -> Result<(), ConfigError> {
-    let refused = |line| ConfigError::Syntax {
+fn merge(entries: &mut Vec<Entry>, node: Node) -> Result<(), YamlError> {
+    let refused = |line| YamlError::Syntax {
         line,
         problem: "map merge requires map or sequence of maps as the value".to_owned(),
     };
     let nodes = match node.value {
         Value::Sequence(nodes) => nodes,
         Value::Mapping(_) => vec![node],
-        Value::Null | Value::Boolean | Value::Number | Value::Text(_) => {
+        Value::Null | Value::Boolean | Value::Number(_) | Value::Text(_) => {
             return Err(refused(node.line));
         }
     };
@@ -240,7 +236,7 @@ fn size(node: &Node) -> usize {
     1 + match &node.value {
         Value::Sequence(items) => items.iter().map(size).sum::<usize>(),
         Value::Mapping(entries) => entries.iter().map(|entry| size(&entry.value)).sum(),
-        Value::Null | Value::Boolean | Value::Number | Value::Text(_) => 0,
+        Value::Null | Value::Boolean | Value::Number(_) | Value::Text(_) => 0,
     }
 }
 
@@ -256,7 +252,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
         | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" | "false" | "False" | "FALSE" => {
             Value::Boolean
         }
-        _ if is_number(text) => Value::Number,
+        _ if is_number(text) => Value::Number(text.to_owned()),
         _ => Value::Text(text.to_owned()),
     }
 }
