@@ -296,6 +296,26 @@ fn scenarios_with_more_to_tell_tell_it() {
     assert_nothing_left(&folder);
 }
 
+/// What it shows is asserted where time is virtual: `balance` of the simulation.
+#[test]
+fn dials_go_round_agents_that_are_ill() {
+    let folder = Scratch::new();
+    let more = ["--scenario=balance", "--streams=50", "--seconds=4"];
+    let output = bench(&folder, &more).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let figure = serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+    assert_eq!(figure["dials_lost"].as_f64(), Some(0.0), "{figure}");
+    // Five milliseconds each way.
+    assert!(
+        figure["healthy_p50"].as_f64().unwrap() > 10_000.0,
+        "{figure}"
+    );
+    for field in ["p50", "p99", "p99_to_healthy_p50", "spread_percent"] {
+        assert!(figure[field].is_f64(), "{field}: {figure}");
+    }
+    assert_nothing_left(&folder);
+}
+
 #[cfg(feature = "smol")]
 #[test]
 fn another_runtime_is_measured_beside_tokio() {

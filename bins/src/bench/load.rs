@@ -1,5 +1,6 @@
 //! The load generator: what frontends do to a side, and what they see of it.
 
+mod balance;
 mod bulk;
 mod dial;
 mod echo;
@@ -14,6 +15,7 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+pub(super) use balance::{Balanced, balance};
 pub(super) use bulk::{Bulk, Direction};
 use dial::Dials;
 pub(super) use dial::dial;

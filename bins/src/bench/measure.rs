@@ -23,6 +23,14 @@ pub(super) enum Measure {
     ResidentPerStream,
     /// Growth of the larger process, in MiB.
     ResidentGrowth,
+    /// Median latency of dials while all agents were well, in microseconds.
+    HealthyP50,
+    /// 99th percentile of latency as a multiple of [`Measure::HealthyP50`].
+    LateToHealthy,
+    /// How far the agent that served the most, or the least, of those that are well is from their mean, in percent.
+    Spread,
+    /// Dials that failed.
+    DialsLost,
     /// How often the agent's connection was cut.
     Cuts,
     /// How often the path was frozen.
@@ -35,7 +43,7 @@ pub(super) enum Measure {
 
 impl Measure {
     /// Every one, in the order in which they are told.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::P50,
         Self::P99,
         Self::WorstP99,
@@ -45,6 +53,10 @@ impl Measure {
         Self::Bulk,
         Self::ResidentPerStream,
         Self::ResidentGrowth,
+        Self::HealthyP50,
+        Self::LateToHealthy,
+        Self::Spread,
+        Self::DialsLost,
         Self::Cuts,
         Self::Freezes,
         Self::StreamsLost,
@@ -63,6 +75,10 @@ impl Measure {
             Self::Bulk => "bulk_mib_s",
             Self::ResidentPerStream => "rss_kib_per_stream",
             Self::ResidentGrowth => "rss_growth_mib",
+            Self::HealthyP50 => "healthy_p50",
+            Self::LateToHealthy => "p99_to_healthy_p50",
+            Self::Spread => "spread_percent",
+            Self::DialsLost => "dials_lost",
             Self::Cuts => "cuts",
             Self::Freezes => "freezes",
             Self::StreamsLost => "streams_lost",
@@ -82,6 +98,10 @@ impl Measure {
             Self::Bulk => "bulk MiB/s",
             Self::ResidentPerStream => "KiB/stream",
             Self::ResidentGrowth => "memory grown MiB",
+            Self::HealthyP50 => "healthy p50 us",
+            Self::LateToHealthy => "p99 / healthy p50",
+            Self::Spread => "spread %",
+            Self::DialsLost => "dials lost",
             Self::Cuts => "cuts",
             Self::Freezes => "freezes",
             Self::StreamsLost => "streams lost",
@@ -99,9 +119,12 @@ impl Measure {
             | Self::EchoSlowdown
             | Self::DialSlowdown
             | Self::Bulk
-            | Self::ResidentPerStream => median(slots),
+            | Self::ResidentPerStream
+            | Self::HealthyP50
+            | Self::LateToHealthy
+            | Self::Spread => median(slots),
             Self::ResidentGrowth => slots.iter().copied().reduce(f64::max),
-            Self::Cuts | Self::Freezes | Self::StreamsLost | Self::BytesWrong => {
+            Self::DialsLost | Self::Cuts | Self::Freezes | Self::StreamsLost | Self::BytesWrong => {
                 slots.iter().copied().reduce(|sum, slot| sum + slot)
             }
         }

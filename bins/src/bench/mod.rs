@@ -298,6 +298,8 @@ impl Run {
             name: &ours,
             target: endpoint.address(),
             path: self.scenario.path(),
+            agents: self.scenario.agents(),
+            server_flags: self.scenario.server_flags(),
             scratch,
         };
         let mut sides = vec![(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::figure::Reading;
-use super::load::{self, Bulk, Direction, LoadError, Resumed, Stalled, Window};
+use super::load::{self, Balanced, Bulk, Direction, LoadError, Resumed, Stalled, Window};
 use super::measure::Measure;
 use super::side::{PathConditions, Side};
 use super::statistics::{Latencies, Streams};
@@ -30,6 +30,10 @@ const LONG_PATH_RATE: NonZeroU64 = NonZeroU64::new(30 << 20).expect("30 MiB is n
 /// Time for windows to open on the long path; what they have to reach they have to by the 10th second.
 const LONG_PATH_RAMP: Duration = Duration::from_secs(9);
 
+/// The agents of `balance`, and each way of the path of one that is well.
+const BALANCED_AGENTS: usize = 5;
+const BALANCED_DELAY: Duration = Duration::from_millis(5);
+
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Scenario {
@@ -50,12 +54,15 @@ pub(super) enum Scenario {
     LongPath,
     /// Time until bytes flow again after the agent's connection was cut, 100 times a minute, beside freezes of 5 s
     Resume,
+    /// Time of 200 dials a second (--streams) over five agents, of which one answers 50 times as late and one swallows
+    /// everything, with leastLoaded and --dial-hedging; how the others share them
+    Balance,
     /// Memory of a connection that says nothing
     Idle,
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::BulkDown,
         Self::BulkUp,
         Self::Echo,
@@ -64,6 +71,7 @@ impl Scenario {
         Self::StalledStream,
         Self::LongPath,
         Self::Resume,
+        Self::Balance,
         Self::Idle,
     ];
 
@@ -78,6 +86,7 @@ impl Scenario {
             Self::StalledStream => "stalled-stream",
             Self::LongPath => "long-path",
             Self::Resume => "resume",
+            Self::Balance => "balance",
             Self::Idle => "idle",
         }
     }
@@ -87,7 +96,7 @@ impl Scenario {
         match self {
             Self::BulkDown | Self::BulkUp | Self::LongPath => "MiB/s",
             Self::Echo => "us p50",
-            Self::EchoUnderLoad | Self::StalledStream => "us p99",
+            Self::EchoUnderLoad | Self::StalledStream | Self::Balance => "us p99",
             Self::Dial => "dials/s",
             Self::Resume => "ms p50",
             Self::Idle => "KiB/stream",
@@ -99,7 +108,7 @@ impl Scenario {
         match self {
             Self::BulkDown | Self::BulkUp => 4,
             Self::Echo | Self::EchoUnderLoad | Self::StalledStream | Self::LongPath => 1,
-            Self::Resume => 200,
+            Self::Resume | Self::Balance => 200,
             Self::Dial => 8,
             Self::Idle => 1000,
         }
@@ -112,6 +121,8 @@ impl Scenario {
             Self::EchoUnderLoad => streams + LOAD_STREAMS,
             Self::StalledStream => 2 * streams + load::BYSTANDERS + 1,
             Self::LongPath => streams + load::BYSTANDERS,
+            // Those of a second, and those that the slow agent serves.
+            Self::Balance => 2 * streams,
             Self::Idle => streams.max(IDLE_WARM_UP),
         }
     }
@@ -130,13 +141,45 @@ impl Scenario {
             }
             Self::Idle | Self::StalledStream => FEWEST_ROUNDS,
             // What happens seldom needs time in one piece.
-            Self::LongPath | Self::Resume => 1,
+            Self::LongPath | Self::Resume | Self::Balance => 1,
         }
     }
 
-    /// Whether the bare relay can serve it: its connections end when the path is cut.
+    /// Whether the bare relay can serve it: its connections end when the path is cut, and it has one far half.
     pub(super) fn has_relay(self) -> bool {
-        self != Self::Resume
+        !matches!(self, Self::Resume | Self::Balance)
+    }
+
+    /// How many agents there are.
+    pub(super) fn agents(self) -> usize {
+        match self {
+            Self::Balance => BALANCED_AGENTS,
+            Self::BulkDown
+            | Self::BulkUp
+            | Self::Echo
+            | Self::EchoUnderLoad
+            | Self::Dial
+            | Self::StalledStream
+            | Self::LongPath
+            | Self::Resume
+            | Self::Idle => 1,
+        }
+    }
+
+    /// What else the server is told.
+    pub(super) fn server_flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Balance => &["--proxy-strategies=leastLoaded", "--dial-hedging"],
+            Self::BulkDown
+            | Self::BulkUp
+            | Self::Echo
+            | Self::EchoUnderLoad
+            | Self::Dial
+            | Self::StalledStream
+            | Self::LongPath
+            | Self::Resume
+            | Self::Idle => &[],
+        }
     }
 
     /// What the path between the two processes is like; they meet directly if there is none.
@@ -147,6 +190,10 @@ impl Scenario {
                 bytes_per_second: Some(LONG_PATH_RATE),
             }),
             Self::Resume => Some(PathConditions::default()),
+            Self::Balance => Some(PathConditions {
+                delay: BALANCED_DELAY,
+                ..PathConditions::default()
+            }),
             Self::BulkDown
             | Self::BulkUp
             | Self::Echo
@@ -205,6 +252,7 @@ impl Scenario {
             Self::StalledStream => stalled(side, streams, length).await,
             Self::LongPath => long_path(side, endpoint, streams, length).await,
             Self::Resume => resumed(side, streams, length).await,
+            Self::Balance => balanced(side, endpoint, streams, length).await,
             Self::Idle => {
                 let grown = load::idle(side, IDLE_WARM_UP, streams).await?;
                 let larger = grown[0].max(grown[1]);
@@ -314,6 +362,33 @@ async fn resumed(side: &Side, streams: usize, length: Duration) -> Result<Readin
             (Measure::Freezes, freezes as f64),
             (Measure::StreamsLost, streams_lost as f64),
             (Measure::BytesWrong, bytes_wrong as f64),
+        ],
+        ..Reading::default()
+    })
+}
+
+async fn balanced(
+    side: &Side,
+    endpoint: &Endpoint,
+    per_second: usize,
+    length: Duration,
+) -> Result<Reading, LoadError> {
+    let Balanced {
+        healthy,
+        ill,
+        lost,
+        spread,
+    } = load::balance(side, endpoint, per_second, BALANCED_DELAY, length).await?;
+    let (median, late) = (percentile(&healthy, 50.0)?, percentile(&ill, 99.0)?);
+    Ok(Reading {
+        value: late,
+        beside: vec![
+            (Measure::P50, percentile(&ill, 50.0)?),
+            (Measure::P99, late),
+            (Measure::HealthyP50, median),
+            (Measure::LateToHealthy, late / median),
+            (Measure::Spread, 100.0 * spread),
+            (Measure::DialsLost, lost as f64),
         ],
         ..Reading::default()
     })

@@ -19,6 +19,7 @@ use crate::certs::CertificateFiles;
 use crate::flags::RuntimeName;
 use crate::tool::child::{Child, ChildError};
 use crate::tool::grpc::GrpcFrontend;
+use crate::tool::http;
 use crate::tool::installation::{self, FrontendListener, Installation, Mode};
 use crate::tool::loopback::unused_address;
 use crate::tool::scratch::Scratch;
@@ -28,18 +29,21 @@ const GRPC_CONNECTIONS: usize = 4;
 
 const RELAY_PORT: u16 = 8091;
 
+/// What an agent counts when an endpoint has accepted its connection.
+const AGENT_DIALS: &str = "konnectivity_network_proxy_agent_dial_duration_seconds_count";
+
 /// How long a half of the relay may take until it listens.
 const START_LIMIT: Duration = Duration::from_secs(8);
 
 const START_POLL: Duration = Duration::from_millis(10);
 
-/// Two processes and the way through them; dropping it ends them.
+/// The processes of a side and the way through them; dropping it ends them.
 #[derive(Debug)]
 pub(super) struct Side {
     /// The way to the endpoint.
     pub(super) frontend: Arc<Frontend>,
     processes: Processes,
-    path: Option<Arc<Relay>>,
+    paths: Vec<Arc<Relay>>,
 }
 
 /// What a side is to be.
@@ -49,8 +53,12 @@ pub(super) struct Plan<'a> {
     pub(super) name: &'a str,
     /// The endpoint.
     pub(super) target: SocketAddr,
-    /// What the path between the two processes is like, both ways; they meet directly if there is none.
+    /// What the path between the two processes is like, both ways; they meet directly if there is none. Every agent has
+    /// a path of its own.
     pub(super) path: Option<PathConditions>,
+    /// How many agents our server has, and what else it is told.
+    pub(super) agents: usize,
+    pub(super) server_flags: &'a [&'a str],
     /// Where files go.
     pub(super) scratch: &'a Scratch,
 }
@@ -71,7 +79,7 @@ enum Processes {
 }
 
 impl Side {
-    /// Starts a proxy server for `mode` and its agent, both on `runtime`.
+    /// Starts a proxy server for `mode` and its agents, all on `runtime`.
     pub(super) async fn ours(
         plan: Plan<'_>,
         mode: Mode,
@@ -88,7 +96,7 @@ impl Side {
         let certificates = installation::issue_certificates(&folder, &[address])?;
         let socket = folder.join("frontend.sock");
         let path = plan.path_to(installation::agent_address(address)).await?;
-        let installation = installation::Plan {
+        let mut daemons = installation::Plan {
             name,
             address,
             mode,
@@ -96,8 +104,16 @@ impl Side {
             certificates: &certificates,
             path: path.as_ref().map(|path| path.address),
             runtime,
+            server_flags: plan.server_flags,
         };
-        let installation = Installation::start(&installation, scratch).await?;
+        let mut installation = Installation::start(&daemons, scratch).await?;
+        let mut paths = Vec::from_iter(path);
+        for _ in 1..plan.agents {
+            let path = plan.path_to(installation.agent_address()).await?;
+            daemons.path = path.as_ref().map(|path| path.address);
+            installation.add_agent(&daemons, scratch).await?;
+            paths.extend(path);
+        }
         let frontend = match mode {
             Mode::HttpConnect => Frontend::HttpConnect { socket, target },
             Mode::Grpc => {
@@ -116,7 +132,7 @@ impl Side {
         Ok(Self {
             frontend: Arc::new(frontend),
             processes: Processes::Ours(installation),
-            path,
+            paths,
         })
     }
 
@@ -150,16 +166,40 @@ impl Side {
         Ok(Self {
             frontend: Arc::new(Frontend::Relay { socket }),
             processes: Processes::Relay { near, far },
-            path,
+            paths: Vec::from_iter(path),
         })
     }
 
     /// The path between the two processes, where something can be done to it.
     pub(super) fn path(&self) -> Option<&Arc<Relay>> {
-        self.path.as_ref()
+        self.paths.first()
     }
 
-    /// The process ids, the frontend's side first.
+    /// The path of each agent, where something can be done to it.
+    pub(super) fn paths(&self) -> &[Arc<Relay>] {
+        &self.paths
+    }
+
+    /// How many connections to the endpoint each agent has made, in the order of their paths; none for the relay.
+    pub(super) async fn served(&self) -> io::Result<Vec<u64>> {
+        let Processes::Ours(installation) = &self.processes else {
+            return Ok(Vec::new());
+        };
+        let mut served = Vec::new();
+        for health in installation.agents() {
+            let stream = TcpStream::connect(health).await?;
+            let metrics = http::fetch(stream, &health.to_string(), "/metrics").await?;
+            let metrics = String::from_utf8_lossy(&metrics.body);
+            let mut counts = metrics
+                .lines()
+                .filter_map(|line| line.strip_prefix(AGENT_DIALS)?.trim().parse().ok());
+            // An agent that has not dialled yet has no such line.
+            served.push(counts.next().unwrap_or_default());
+        }
+        Ok(served)
+    }
+
+    /// The process ids, the frontend's side first; of several agents the first one's.
     pub(super) fn pids(&self) -> [u32; 2] {
         match &self.processes {
             Processes::Ours(installation) => installation.pids(),
@@ -175,7 +215,7 @@ impl Side {
         }
     }
 
-    /// Whether both processes run and neither has logged an error.
+    /// Whether all processes run and none has logged an error.
     pub(super) fn check(&mut self) -> Result<(), ChildError> {
         match &mut self.processes {
             Processes::Ours(installation) => installation.check(),

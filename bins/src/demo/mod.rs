@@ -161,6 +161,7 @@ impl Demo {
             certificates: &certificates,
             path: None,
             runtime: RuntimeName::default(),
+            server_flags: &[],
         };
         let http_connect = Installation::start(&plan, &scratch).await?;
         steps.done(format_args!(

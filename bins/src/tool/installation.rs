@@ -68,13 +68,23 @@ pub(crate) struct Plan<'a> {
     pub(crate) path: Option<SocketAddr>,
     /// `--runtime` of both daemons.
     pub(crate) runtime: RuntimeName,
+    /// What else the server is told.
+    pub(crate) server_flags: &'a [&'a str],
 }
 
-/// A server and its agent; dropping it ends both.
+/// A server and its agents, one of them at first; dropping it ends them all.
 #[derive(Debug)]
 pub(crate) struct Installation {
     address: Ipv4Addr,
     server: Child,
+    agent: Child,
+    others: Vec<Other>,
+}
+
+/// An agent beside the first one, on a loopback address of its own.
+#[derive(Debug)]
+struct Other {
+    address: Ipv4Addr,
     agent: Child,
 }
 
@@ -82,6 +92,9 @@ pub(crate) struct Installation {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum InstallationError {
+    /// No loopback address is free.
+    #[error(transparent)]
+    Address(#[from] io::Error),
     /// A daemon did not start, ended or logged an error.
     #[error(transparent)]
     Child(#[from] ChildError),
@@ -155,31 +168,61 @@ impl Installation {
         // Any answer will do: without an agent the server is up but not ready.
         until_health_answers(&mut server, health, limit, |_| true).await?;
 
-        let flags = agent_flags(plan);
+        let flags = agent_flags(plan, address);
         let mut agent = Child::start(&format!("{name}-agent"), "proxy-agent", flags, scratch)?;
         until_health_answers(&mut agent, health, limit, |status| status == 200).await?;
         Ok(Self {
             address,
             server,
             agent,
+            others: Vec::new(),
         })
     }
 
-    /// The process ids of the server and the agent.
+    /// Starts one more agent by `plan`, which is the installation's but for the path, and waits until it is connected.
+    pub(crate) async fn add_agent(
+        &mut self,
+        plan: &Plan<'_>,
+        scratch: &Scratch,
+    ) -> Result<(), InstallationError> {
+        let address = unused_address(&[AGENT_HEALTH_PORT, AGENT_ADMIN_PORT])?;
+        let name = format!("{}-agent-{}", plan.name, self.others.len() + 2);
+        let mut agent = Child::start(&name, "proxy-agent", agent_flags(plan, address), scratch)?;
+        let health = (address, AGENT_HEALTH_PORT).into();
+        let limit = Instant::now() + START_LIMIT;
+        until_health_answers(&mut agent, health, limit, |status| status == 200).await?;
+        self.others.push(Other { address, agent });
+        Ok(())
+    }
+
+    /// Where each agent tells its health and metrics, in the order in which they were started.
+    pub(crate) fn agents(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        let others = self.others.iter().map(|other| other.address);
+        std::iter::once(self.address)
+            .chain(others)
+            .map(|address| (address, AGENT_HEALTH_PORT).into())
+    }
+
+    /// The process ids of the server and the first agent.
     pub(crate) fn pids(&self) -> [u32; 2] {
         [self.server.pid(), self.agent.pid()]
     }
 
-    /// Whether both run and neither has logged an error.
+    /// Whether all run and none has logged an error.
     pub(crate) fn check(&mut self) -> Result<(), ChildError> {
-        self.server.check()?;
-        self.agent.check()
+        self.processes().try_for_each(Child::check)
     }
 
-    /// Whether both still run, whatever they logged.
+    /// Whether all still run, whatever they logged.
     pub(crate) fn check_running(&mut self) -> Result<(), ChildError> {
-        self.server.check_running()?;
-        self.agent.check_running()
+        self.processes().try_for_each(Child::check_running)
+    }
+
+    fn processes(&mut self) -> impl Iterator<Item = &mut Child> {
+        let others = self.others.iter_mut().map(|other| &mut other.agent);
+        [&mut self.server, &mut self.agent]
+            .into_iter()
+            .chain(others)
     }
 
     /// Where frontends find a [`FrontendListener::Tcp`].
@@ -230,12 +273,13 @@ fn server_flags(plan: &Plan<'_>) -> Vec<OsString> {
         ]
         .map(OsString::from),
     );
+    flags.extend(plan.server_flags.iter().map(OsString::from));
     flags
 }
 
-fn agent_flags(plan: &Plan<'_>) -> Vec<OsString> {
-    let Plan { address, .. } = *plan;
-    let server = plan.path.unwrap_or(agent_address(address));
+/// The flags of an agent that serves its own health and metrics at `address`.
+fn agent_flags(plan: &Plan<'_>, address: Ipv4Addr) -> Vec<OsString> {
+    let server = plan.path.unwrap_or(agent_address(plan.address));
     let mut flags = plan.certificates.agent_flags();
     flags.push(format!("--runtime={}", plan.runtime.print()).into());
     flags.extend(
