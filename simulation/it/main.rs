@@ -8,6 +8,7 @@ mod echo;
 mod executor;
 mod mixed;
 mod network;
+mod policy;
 mod reported;
 mod storm;
 mod world;

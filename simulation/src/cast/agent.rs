@@ -23,6 +23,8 @@ pub struct AgentOptions {
     pub fleet: FleetConfig,
     /// What it says it can reach.
     pub identifiers: String,
+    /// The organisation in its certificate: none, `blue` or `red`.
+    pub organization: Option<&'static str>,
     /// Plain Konnectivity, as a Go agent.
     pub plain: bool,
 }
@@ -49,7 +51,7 @@ impl SimulatedAgent {
             agent_id: id.to_owned(),
             identifiers: options.identifiers,
             token_path: None,
-            tls: agent_tls().into(),
+            tls: agent_tls(options.organization).into(),
             fleet: options.fleet,
             link: options.link,
             keepalive_time: Duration::from_secs(3600),

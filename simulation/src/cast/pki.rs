@@ -6,8 +6,8 @@
 use std::sync::{Arc, OnceLock};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    PKCS_ED25519, SerialNumber,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, PKCS_ED25519, SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -19,6 +19,8 @@ struct Pki {
     ca: CertificateDer<'static>,
     server: Pair,
     client: Pair,
+    /// Of clients with an organisation.
+    clients: [(&'static str, Pair); 2],
 }
 
 struct Pair {
@@ -35,8 +37,13 @@ fn pki() -> &'static Pki {
         let issuer = CertifiedIssuer::self_signed(params, key()).unwrap();
         Pki {
             ca: issuer.der().clone(),
-            server: issue(&issuer, ExtendedKeyUsagePurpose::ServerAuth, 2),
-            client: issue(&issuer, ExtendedKeyUsagePurpose::ClientAuth, 3),
+            server: issue(&issuer, ExtendedKeyUsagePurpose::ServerAuth, 2, None),
+            client: issue(&issuer, ExtendedKeyUsagePurpose::ClientAuth, 3, None),
+            clients: [("blue", 4), ("red", 5)].map(|(organization, serial)| {
+                let usage = ExtendedKeyUsagePurpose::ClientAuth;
+                let pair = issue(&issuer, usage, serial, Some(organization));
+                (organization, pair)
+            }),
         }
     })
 }
@@ -49,10 +56,15 @@ fn issue(
     issuer: &CertifiedIssuer<'static, KeyPair>,
     usage: ExtendedKeyUsagePurpose,
     serial: u64,
+    organization: Option<&str>,
 ) -> Pair {
     let mut params = CertificateParams::new(vec![SERVER_NAME.to_owned()]).unwrap();
     params.extended_key_usages = vec![usage];
     params.serial_number = Some(SerialNumber::from(serial));
+    if let Some(organization) = organization {
+        let name = &mut params.distinguished_name;
+        name.push(DnType::OrganizationName, organization);
+    }
     let key = key();
     let certificate = params.signed_by(&key, issuer).unwrap();
     Pair {
@@ -84,9 +96,11 @@ pub(super) fn server_tls() -> Arc<ServerConfig> {
 }
 
 /// What an agent connects with; the same holds for it.
-pub(super) fn agent_tls() -> Arc<ClientConfig> {
+pub(super) fn agent_tls(organization: Option<&str>) -> Arc<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let Pair { certificate, key } = &pki().client;
+    let mut clients = pki().clients.iter();
+    let of = clients.find(|(name, _)| Some(*name) == organization);
+    let Pair { certificate, key } = of.map_or(&pki().client, |(_, pair)| pair);
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
