@@ -9,6 +9,7 @@ pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod installation;
 pub(crate) mod loopback;
+mod policy;
 pub(crate) mod scratch;
 mod shell;
 pub(crate) mod signal;
@@ -41,6 +42,8 @@ enum Command {
     Client(Box<client::Command>),
     /// Prove each hop of the way of an agent, or of a frontend, and say what is wrong and what to do
     Doctor(doctor::Options),
+    /// Ask a policy file who may reach what
+    Policy(policy::Options),
     /// Make a certificate authority for agents, one for frontends, and what they sign
     Certs(certs::Options),
     /// Start a server and an agent on this machine and fetch a page through them
@@ -107,6 +110,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
         },
         Command::Doctor(options) => doctor::run(options),
+        Command::Policy(options) => policy::run(&options),
         Command::Certs(options) => report(certs::run(&options, &mut io::stdout().lock())),
         Command::Demo(options) => report(demo::run(&options, &mut io::stdout())),
         Command::Bench(options) => report(bench::run(&options, &mut io::stdout())),

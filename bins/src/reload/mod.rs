@@ -16,7 +16,7 @@ use dialback_runtime::Runtime;
 use dialback_runtime::metrics::CertificateMetrics;
 
 use crate::daemon::ReloadSignal;
-pub(crate) use policy::{PolicyFileError, PolicySource};
+pub(crate) use policy::{PolicyFileError, PolicySource, read_policy};
 use source::Looked;
 pub(crate) use source::Source;
 
