@@ -100,6 +100,33 @@ fn an_agent_that_is_lost_before_it_answers_is_replaced() {
 }
 
 #[test]
+fn an_agent_that_has_no_room_is_passed_over() {
+    run(async |_| {
+        let pki = Pki::new();
+        let mut options = ServerOptions::default();
+        options.config.dial_hedging = true;
+        options.config.link.max_pending_dials = 1;
+        let server = RunningServer::start(&pki, options);
+        let mut full = PlayedAgent::connect(&pki, server.agent_address, "full").await;
+        let echo = Endpoint::echo().await;
+        let (socket, address) = (server.socket(), echo.address.to_string());
+        let (its, at) = (socket.clone(), address.clone());
+        let waiting = tokio::spawn(async move { connect(&its, &at).await });
+        full.next_dial().await;
+        let good = RunningAgent::start(&pki, server.agent_address, AgentOptions::default());
+        server.agents(2).await;
+        // Drawn at random, half of them come upon the agent whose only place is taken.
+        for _ in 0..20 {
+            let mut stream = connect(&socket, &address).await.unwrap();
+            exchange(&mut stream, b"where there is room").await;
+        }
+        waiting.abort();
+        good.stop().await;
+        server.stop(Duration::ZERO).await;
+    });
+}
+
+#[test]
 fn without_hedging_a_dial_is_its_agents_alone() {
     run(async |_| {
         let pki = Pki::new();

@@ -86,6 +86,15 @@ const FITTEST: Fitness = Fitness {
     other_zone: false,
 };
 
+/// How many links are drawn before all are looked at for the fittest.
+const DRAWS: usize = 4;
+
+/// Another draw from the same random number: Knuth's MMIX generator (TAOCP volume 2, section 3.3.4).
+const fn next_draw(draw: u64) -> u64 {
+    draw.wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407)
+}
+
 #[derive(Debug)]
 struct Agent {
     metadata: AgentMetadata,
@@ -288,8 +297,8 @@ impl Router {
         L: Iterator<Item = (LinkId, LinkState)>,
     {
         let [random, other] = request.random;
-        let (fitness, first) = self.fittest(request, links(random), None)?;
-        let second = || self.fittest(request, links(other), Some(first));
+        let (fitness, first) = self.fittest(request, random, &links, None)?;
+        let second = || self.fittest(request, other, &links, Some(first));
         let second = by_load.then(second).flatten();
         let second = second.filter(|(as_fit, _)| *as_fit == fitness);
         Some(Candidates {
@@ -298,14 +307,32 @@ impl Router {
         })
     }
 
-    fn fittest(
+    fn fittest<L>(
         &self,
         request: &RouteRequest<'_>,
-        links: impl Iterator<Item = (LinkId, LinkState)>,
+        random: u64,
+        links: &impl Fn(u64) -> L,
         except: Option<LinkId>,
-    ) -> Option<(Fitness, LinkId)> {
+    ) -> Option<(Fitness, LinkId)>
+    where
+        L: Iterator<Item = (LinkId, LinkState)>,
+    {
+        // Were they looked at in their order at once, who follows an unfit one would be chosen twice as often. (Who
+        // follows one that drains or is cut off is: so the reference does.)
+        let mut draw = random;
+        for _ in 0..DRAWS {
+            let Some((link, LinkState::Connected)) = links(draw).next() else {
+                break;
+            };
+            if Some(link) != except
+                && self.fitness(request, link, LinkState::Connected) == Some(FITTEST)
+            {
+                return Some((FITTEST, link));
+            }
+            draw = next_draw(draw);
+        }
         let mut best = None;
-        for (link, state) in links.filter(|(link, _)| Some(*link) != except) {
+        for (link, state) in links(random).filter(|(link, _)| Some(*link) != except) {
             let Some(fitness) = self.fitness(request, link, state) else {
                 continue;
             };

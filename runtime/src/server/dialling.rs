@@ -87,16 +87,21 @@ impl<R: Runtime> Server<R> {
         tracing::info!(%peer, frontend = %request.frontend.identity, address, %error, "dial failed");
     }
 
-    /// Starts a dial on the tunnel of an agent that is none of those it was given to before.
+    /// Starts a dial on the tunnel of an agent that is none of those it was given to before. Where dials may go to another
+    /// agent, one that has no room is passed over.
     pub(super) fn start_dial(
         &self,
         request: &DialRequest,
         tried: &[LinkId],
     ) -> Result<Started, DialError> {
         let selector = self.selector(request)?;
+        let (mut tried, mut full) = (tried.to_vec(), None);
         for _ in 0..ROUTE_TRIES {
-            let Some(chosen) = self.choose(request, selector.as_ref(), tried)? else {
-                break;
+            let chosen = match self.choose(request, selector.as_ref(), &tried) {
+                Ok(Some(chosen)) => chosen,
+                Ok(None) => break,
+                // Those that may serve are full.
+                Err(denied) => return Err(full.unwrap_or(denied)),
             };
             let Chosen { agent, policed } = chosen;
             let (now, tunnel) = (self.runtime.now(), agent.tunnel);
@@ -118,10 +123,14 @@ impl<R: Runtime> Server<R> {
                     });
                 }
                 Err(DialError::AgentLost) => self.disconnected(tunnel.id()),
+                Err(error) if self.hedging.is_some() => {
+                    tried.push(tunnel.id());
+                    full = Some(error);
+                }
                 Err(error) => return Err(error),
             }
         }
-        Err(DialError::NoAgent)
+        Err(full.unwrap_or(DialError::NoAgent))
     }
 
     /// What the frontend asks of the agent, where that counts.

@@ -2,7 +2,7 @@
 
 mod candidates;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quickcheck::{Arbitrary, Gen, quickcheck};
 

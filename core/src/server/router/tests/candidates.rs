@@ -192,3 +192,29 @@ quickcheck! {
         })
     }
 }
+
+#[test]
+fn what_an_agent_set_aside_would_get_is_shared_by_all_others() {
+    let mut router = router("default");
+    connect(&mut router, &["a", "b", "c", "d", "e"].map(|id| (id, "")));
+    let mut served = BTreeMap::new();
+    let aside = |link: LinkId| {
+        if link == LinkId(2) {
+            Consideration::LastResort
+        } else {
+            Consideration::Usual
+        }
+    };
+    let mut random = 1_u64;
+    for _ in 0..10_000 {
+        // splitmix64's step, and its first mixing.
+        random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (random ^ (random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let found = asked(&router, "x:1", [mixed, 0], None, &aside).unwrap();
+        *served.entry(found.first.0).or_insert(0_u32) += 1;
+    }
+    assert_eq!(served.len(), 4, "{served:?}");
+    for count in served.values() {
+        assert!(count.abs_diff(2500) < 250, "{served:?}");
+    }
+}
