@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct LinkLoad {
     /// Streams of the link, those included that are being opened or closed.
     pub streams: usize,
+    /// Those of them whose dials wait for an answer.
+    pub pending_dials: usize,
     /// Payload bytes from local sources that wait for the tunnel.
     pub outgoing_bytes: usize,
     /// Payload bytes from the tunnel that wait for local readers.
@@ -19,4 +21,6 @@ pub struct LinkLoad {
     /// ([`SessionConfig::acknowledge_delay`](crate::SessionConfig::acknowledge_delay)). Without `resume/1`, and before
     /// the first acknowledgement, there is none.
     pub round_trip: Option<Duration>,
+    /// How often the link went on over another transport (`resume/1`).
+    pub resumptions: u64,
 }

@@ -13,6 +13,7 @@ mod percent;
 mod runtime;
 pub mod server;
 mod signal;
+pub mod status;
 mod system_error;
 mod timer;
 pub mod tls;

@@ -29,5 +29,6 @@ mod probe;
 mod resume;
 mod rolling;
 mod stalls;
+mod status;
 mod stop;
 mod vanish;

@@ -150,6 +150,11 @@ impl Session {
         self.state == State::Down
     }
 
+    /// How often the session went on over another transport.
+    pub(crate) const fn resumptions(&self) -> u64 {
+        self.resumptions
+    }
+
     /// Packets taken from the peer: what it is told with a resumption.
     pub(crate) fn received(&self) -> u64 {
         self.received

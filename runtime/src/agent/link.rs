@@ -60,6 +60,7 @@ impl<R: Runtime> Agent<R> {
             tunnel: Arc::clone(&tunnel),
             session: *session,
             handed_over: false,
+            since: self.runtime.now(),
         };
         self.links().insert(id, held);
         if *self.draining.borrow() {

@@ -6,11 +6,12 @@ mod endpoint;
 mod link;
 mod observer;
 mod probe;
+mod status;
 mod token;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dialback_core::agent::fleet::{AttemptId, FleetConfigError, ServerLeases, Targets};
 use dialback_core::agent::{Fleet, FleetAction, FleetEvent, Link};
@@ -45,6 +46,7 @@ pub struct Agent<R: Runtime> {
     leases: watch::Sender<Option<ServerLeases>>,
     draining: watch::Sender<bool>,
     stopped: watch::Sender<bool>,
+    since: Instant,
 }
 
 /// What keeps the agent from being connected to all servers.
@@ -64,6 +66,7 @@ struct HeldLink {
     session: Option<SessionGrant>,
     /// Its task was given a transport and has not put it on that yet: another would be one too many.
     handed_over: bool,
+    since: Instant,
 }
 
 /// What the fleet hears of the tasks that work for it.
@@ -94,6 +97,7 @@ impl<R: Runtime> Agent<R> {
         metrics: Arc<AgentMetrics>,
     ) -> Result<Arc<Self>, AgentConfigError> {
         let servers = config.servers()?;
+        let since = runtime.now();
         Ok(Arc::new(Self {
             runtime,
             config,
@@ -106,6 +110,7 @@ impl<R: Runtime> Agent<R> {
             leases: watch::Sender::new(None),
             draining: watch::Sender::new(false),
             stopped: watch::Sender::new(false),
+            since,
         }))
     }
 

@@ -7,11 +7,12 @@ use dialback_core::{CloseReason, Packet, PacketKind};
 use prometheus::{Histogram, IntCounterVec, IntGauge, Registry};
 
 use super::attempts::{AttemptResult, Attempts};
-use super::family::{Families, OnTouch};
+use super::family::{Families, OnTouch, sum};
 use super::kubernetes::LeaseWatch;
 use super::live_tunnels::Measured;
 use super::packets::{Packets, Segment};
 use super::tunnels::Tunnels;
+use crate::status::Totals;
 
 const PREFIX: &str = "konnectivity_network_proxy_agent_";
 
@@ -128,6 +129,14 @@ impl AgentMetrics {
     /// A tunnel goes on over another transport.
     pub fn resumed(&self) {
         self.tunnels.resumed();
+    }
+
+    /// What was counted, for a snapshot; what is now is not in it.
+    pub(crate) fn totals(&self) -> Totals {
+        Totals {
+            dials_failed: sum(&self.endpoint_dial_failure_total),
+            ..self.tunnels.totals()
+        }
     }
 
     /// How many servers the agent is connected to.

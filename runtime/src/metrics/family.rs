@@ -43,6 +43,11 @@ impl<M> OnTouch<M> {
         }
     }
 
+    /// The metric, if it was touched.
+    pub(super) fn get(&self) -> Option<&M> {
+        self.metric.get()
+    }
+
     /// The metric, present from now on.
     pub(super) fn touch(&self) -> &M {
         self.metric.get_or_init(&self.appear)
@@ -55,6 +60,20 @@ impl<M> fmt::Debug for OnTouch<M> {
             .field("touched", &self.metric.get().is_some())
             .finish_non_exhaustive()
     }
+}
+
+/// What the series of a family are together.
+pub(super) fn sum(family: &IntCounterVec) -> u64 {
+    let families = family.collect();
+    let series = families.iter().flat_map(|family| family.get_metric());
+    let sum: f64 = series.map(|series| series.get_counter().get_value()).sum();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counters are whole numbers, and only grow"
+    )]
+    let sum = sum as u64;
+    sum
 }
 
 /// Makes the families of one program, whose names begin alike.

@@ -3,6 +3,7 @@
 use prometheus::{IntCounter, Registry};
 
 use super::family::Families;
+use crate::status::LimitStatus;
 
 /// A bound of the server that an operator sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,16 @@ impl LimitsReached {
             &["limit"],
         );
         Self(Limit::ALL.map(|limit| reached.with_label_values(&[limit.label()])))
+    }
+
+    pub(super) fn status(&self) -> Vec<LimitStatus> {
+        let counted = Limit::ALL.iter().zip(&self.0);
+        counted
+            .map(|(limit, reached)| LimitStatus {
+                name: limit.label().to_owned(),
+                reached: reached.get(),
+            })
+            .collect()
     }
 
     pub(super) fn count(&self, limit: Limit) {

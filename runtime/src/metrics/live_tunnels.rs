@@ -251,6 +251,8 @@ mod tests {
             age: Duration::from_millis(1500),
             load: LinkLoad {
                 streams: 3,
+                pending_dials: 1,
+                resumptions: 0,
                 outgoing_bytes: 100,
                 incoming_bytes: 10,
                 stalled_streams: 2,

@@ -92,6 +92,11 @@ impl PolicyCounts {
         self.claims_dropped.touch();
     }
 
+    /// How many policies there have been; `None` without any.
+    pub(super) fn generation(&self) -> Option<u64> {
+        u64::try_from(self.generation.get()?.get()).ok()
+    }
+
     pub(super) fn reloaded(&self, taken_up: bool) {
         let result = if taken_up { "success" } else { "refused" };
         self.reloads.with_label_values(&[result]).inc();

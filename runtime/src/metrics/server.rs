@@ -7,7 +7,7 @@ use dialback_core::wire::Code;
 use dialback_core::{CloseReason, Packet, PacketKind};
 use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-use super::family::{Counted, Families, OnTouch};
+use super::family::{Counted, Families, OnTouch, sum};
 use super::hedges::{HedgeEnd, Hedges};
 use super::kubernetes::{LeaseCollection, LeasePublication, TokenReviews};
 use super::limits::{Limit, LimitsReached};
@@ -16,6 +16,7 @@ use super::packets::{Packets, Segment};
 use super::policy::{PolicyCounts, PolicyDecision};
 use super::tunnels::{ResumesRefused, Tunnels};
 use crate::server::AgentRefused;
+use crate::status::{LimitStatus, Totals};
 use crate::tls::HandshakeFailure;
 
 const PREFIX: &str = "konnectivity_network_proxy_server_";
@@ -251,6 +252,24 @@ impl ServerMetrics {
     /// A tunnel goes on over another transport.
     pub fn resumed(&self) {
         self.tunnels.resumed();
+    }
+
+    /// What was counted, for a snapshot; what is now is not in it.
+    pub(crate) fn totals(&self) -> Totals {
+        Totals {
+            dials_failed: sum(&self.dial_failure_count),
+            ..self.tunnels.totals()
+        }
+    }
+
+    /// How many policies there have been; `None` without any.
+    pub(crate) fn policy_generation(&self) -> Option<u64> {
+        self.policy.generation()
+    }
+
+    /// How often each bound was met.
+    pub(crate) fn limits(&self) -> Vec<LimitStatus> {
+        self.limits_reached.status()
     }
 
     /// A bound was met.

@@ -4,9 +4,10 @@ use dialback_core::server::ResumeRefused;
 use dialback_core::{CloseReason, Packet};
 use prometheus::{IntCounter, IntCounterVec, Registry};
 
-use super::family::Families;
+use super::family::{Families, sum};
 use super::live_tunnels::{LiveTunnels, Measured};
 use super::packets::Segment;
+use crate::status::Totals;
 
 /// Streams and their bytes, and what became of tunnels whose transport was lost.
 #[derive(Debug)]
@@ -52,6 +53,19 @@ impl Tunnels {
                 "tunnel_resumptions_total",
                 "Tunnels that went on over another transport with all their streams.",
             ),
+        }
+    }
+
+    /// What was counted, for a snapshot.
+    pub(super) fn totals(&self) -> Totals {
+        Totals {
+            streams_opened: self.streams_opened.get(),
+            streams_closed: sum(&self.streams_closed),
+            bytes_from_agent: self.bytes.from_agent.get(),
+            bytes_to_agent: self.bytes.to_agent.get(),
+            transports_lost: self.transports_lost.get(),
+            resumptions: self.resumed.get(),
+            ..Totals::default()
         }
     }
 

@@ -116,6 +116,9 @@ impl<R: Runtime> Server<R> {
                 lose_transport(&self.runtime, &tunnel);
                 return None;
             };
+            if let Some(agent) = self.agents().tunnels.get_mut(&tunnel.id()) {
+                agent.peer = peer;
+            }
             tracing::info!(link = %tunnel.id(), %peer, agent_id = agent.agent_id, session = %grant.id, "tunnel resumed");
             return Some(AcceptedCall {
                 agent_id: agent.agent_id,
@@ -190,6 +193,8 @@ impl<R: Runtime> Server<R> {
             allowed: Arc::clone(&claimed),
             claimed,
             standing: Standing::default(),
+            peer,
+            since: self.runtime.now(),
         });
         if self.stop.is_draining() {
             tunnel.with(Link::drain);

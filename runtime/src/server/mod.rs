@@ -10,6 +10,7 @@ mod handshake;
 mod observer;
 mod pending_agent;
 mod policy;
+mod status;
 mod stop;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use self::handshake::HandshakeTurns;
 pub(crate) use self::policy::Policed;
 use self::policy::{PolicedStreams, Standing};
 use crate::metrics::ServerMetrics;
+use crate::net::PeerAddr;
 use crate::runtime::Runtime;
 use crate::tunnel::Tunnel;
 
@@ -56,6 +58,7 @@ pub struct Server<R: Runtime> {
     stop: Stop,
     /// The streams that a changed policy may deny.
     policed: PolicedStreams,
+    since: Instant,
     /// An agent that was refused for its token, the newest.
     last_refusal: Mutex<Option<(Instant, AgentRefused)>>,
 }
@@ -72,6 +75,13 @@ struct Agents {
     tunnels: BTreeMap<LinkId, AgentTunnel>,
 }
 
+impl Agents {
+    fn tunnels(&self) -> Vec<Arc<Tunnel<Link>>> {
+        let tunnels = self.tunnels.values();
+        tunnels.map(|agent| Arc::clone(&agent.tunnel)).collect()
+    }
+}
+
 /// A tunnel and whose it is.
 #[derive(Clone, Debug)]
 struct AgentTunnel {
@@ -83,6 +93,9 @@ struct AgentTunnel {
     /// What of it the policy leaves.
     allowed: Arc<AgentMetadata>,
     standing: Standing,
+    /// Where it comes from: the end of the newest transport.
+    peer: PeerAddr,
+    since: Instant,
 }
 
 impl<R: Runtime> Server<R> {
@@ -106,6 +119,7 @@ impl<R: Runtime> Server<R> {
             by_label,
             hedging: config.dial_hedging.then(Mutex::default),
             handshake_turns: HandshakeTurns::new(config.max_agent_handshakes),
+            since: runtime.now(),
             runtime,
             config,
             metrics,
@@ -215,9 +229,7 @@ impl<R: Runtime> Server<R> {
 
     /// Every tunnel, to be used without the lock that they are listed under.
     fn tunnels(&self) -> Vec<Arc<Tunnel<Link>>> {
-        let agents = self.agents();
-        let tunnels = agents.tunnels.values();
-        tunnels.map(|agent| Arc::clone(&agent.tunnel)).collect()
+        self.agents().tunnels()
     }
 
     /// An agent was refused for its token.

@@ -21,9 +21,9 @@ use crate::tunnel::Tunnel;
 /// What the policy in force says of an agent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {
-    tenant: Option<TenantId>,
+    pub(super) tenant: Option<TenantId>,
     /// Whether it may serve, by what it claims; one that may not would be refused now.
-    admitted: bool,
+    pub(super) admitted: bool,
 }
 
 /// Without a policy.

@@ -74,6 +74,12 @@ impl Targets {
         self.links.insert(link, (host, address));
     }
 
+    /// Where a link leads; `None` for one without a transport, and where the address is not known.
+    #[must_use]
+    pub fn address(&self, link: LinkId) -> Option<SocketAddr> {
+        self.links.get(&link).and_then(|(_, address)| *address)
+    }
+
     /// A link has lost its transport, or has ended.
     pub fn handle_link_lost(&mut self, link: LinkId) {
         self.links.remove(&link);

@@ -123,6 +123,12 @@ impl Link {
         self.mux.queued_bytes()
     }
 
+    /// The server has said that it is about to stop.
+    #[must_use]
+    pub const fn is_server_draining(&self) -> bool {
+        self.server_drains
+    }
+
     /// Nothing is left: no stream, dial, queued packet or timer.
     #[must_use]
     pub fn is_empty(&self) -> bool {

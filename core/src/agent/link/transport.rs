@@ -85,6 +85,8 @@ impl Link {
         (!self.is_down()).then(|| LinkLoad {
             retained_bytes: self.session.retained_bytes(),
             round_trip: self.session.round_trip(),
+            resumptions: self.session.resumptions(),
+            pending_dials: self.dials.len(),
             ..self.mux.load()
         })
     }
