@@ -12,4 +12,5 @@ mod profiling;
 pub mod proxy_agent;
 pub mod proxy_server;
 mod reload;
+mod status;
 pub mod tool;

@@ -14,6 +14,7 @@ pub(crate) mod scratch;
 mod shell;
 pub(crate) mod signal;
 pub(crate) mod tls;
+mod top;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -44,6 +45,8 @@ enum Command {
     Doctor(doctor::Options),
     /// Ask a policy file who may reach what
     Policy(policy::Options),
+    /// Show what a server or an agent is at: its links, streams and rates
+    Top(top::Options),
     /// Make a certificate authority for agents, one for frontends, and what they sign
     Certs(certs::Options),
     /// Start a server and an agent on this machine and fetch a page through them
@@ -111,6 +114,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         },
         Command::Doctor(options) => doctor::run(options),
         Command::Policy(options) => policy::run(&options),
+        Command::Top(options) => report(top::run(&options)),
         Command::Certs(options) => report(certs::run(&options, &mut io::stdout().lock())),
         Command::Demo(options) => report(demo::run(&options, &mut io::stdout())),
         Command::Bench(options) => report(bench::run(&options, &mut io::stdout())),

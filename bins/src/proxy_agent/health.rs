@@ -13,6 +13,7 @@ use crate::daemon::listener::answer;
 use crate::flags::AgentOptions;
 use crate::logging::set_verbosity;
 use crate::profiling::with_profiling;
+use crate::status::with_status;
 
 /// Serves both until the tasks are dropped.
 pub(super) fn serve<R: Runtime>(
@@ -35,12 +36,9 @@ pub(super) fn serve<R: Runtime>(
     };
     let routes = agent_health(readiness, agent.metrics().registry().clone());
     tasks.spawn(answer(runtime.clone(), health, routes));
-    tasks.spawn(answer(
-        runtime.clone(),
-        admin,
-        with_profiling(
-            with_verbosity(agent_admin(options.health.port), set_verbosity),
-            options.profiling,
-        ),
-    ));
+    let routes = with_verbosity(agent_admin(options.health.port), set_verbosity);
+    let shown = Arc::clone(agent);
+    let routes = with_status(routes, options.status_page, move |page| shown.status(page));
+    let routes = with_profiling(routes, options.profiling);
+    tasks.spawn(answer(runtime.clone(), admin, routes));
 }

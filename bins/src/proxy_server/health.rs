@@ -10,8 +10,10 @@ use dialback_runtime::server::Server;
 
 use crate::daemon::Tasks;
 use crate::daemon::listener::answer;
+use crate::flags::ServerOptions;
 use crate::logging::set_verbosity;
 use crate::profiling::with_profiling;
+use crate::status::with_status;
 
 /// Serves both until the tasks are dropped.
 pub(super) fn serve<R: Runtime>(
@@ -21,7 +23,7 @@ pub(super) fn serve<R: Runtime>(
     health: R::TcpListener,
     admin: R::TcpListener,
     certificates: CertificateMetrics,
-    profiling: bool,
+    options: &ServerOptions,
 ) {
     let serving = Arc::clone(server);
     let readiness = move || {
@@ -35,12 +37,9 @@ pub(super) fn serve<R: Runtime>(
     let registry = server.metrics().registry().clone();
     let routes = server_health(readiness, registry.clone());
     tasks.spawn(answer(runtime.clone(), health, routes));
-    tasks.spawn(answer(
-        runtime.clone(),
-        admin,
-        with_profiling(
-            with_verbosity(server_admin(registry), set_verbosity),
-            profiling,
-        ),
-    ));
+    let routes = with_verbosity(server_admin(registry), set_verbosity);
+    let shown = Arc::clone(server);
+    let routes = with_status(routes, options.status_page, move |page| shown.status(page));
+    let routes = with_profiling(routes, options.profiling);
+    tasks.spawn(answer(runtime.clone(), admin, routes));
 }

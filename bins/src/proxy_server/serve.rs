@@ -83,7 +83,7 @@ async fn serve<R: Runtime>(
         health,
         admin,
         certificates,
-        options.profiling,
+        &options,
     );
     {
         let server = Arc::clone(&server);

@@ -219,7 +219,7 @@ fn is_error(line: &str) -> bool {
 }
 
 /// Status and body of a page.
-fn fetch(from: SocketAddrV4, page: &str) -> io::Result<(u16, String)> {
+pub(crate) fn fetch(from: SocketAddrV4, page: &str) -> io::Result<(u16, String)> {
     let mut connection = TcpStream::connect_timeout(&from.into(), PROMPTLY)?;
     connection.set_read_timeout(Some(PROMPTLY))?;
     write!(

@@ -30,6 +30,7 @@ pub struct AgentFlags {
     pub admin_server_port: i64,
     pub enable_profiling: bool,
     pub enable_contention_profiling: bool,
+    pub enable_status_page: bool,
     pub sync_interval: GoDuration,
     pub sync_interval_cap: GoDuration,
     pub probe_interval: GoDuration,
@@ -151,6 +152,12 @@ pub fn agent_flags() -> FlagSet<CommandLine<AgentFlags>> {
             "false",
             "Has no effect: locks are not profiled. Needs --enable-profiling.",
             |c| &mut c.daemon.enable_contention_profiling,
+        ),
+        Flag::new(
+            "enable-status-page",
+            "false",
+            "Whether the admin port has a page at / that shows connections and streams live, and the same as JSON at /api/v1/status.",
+            |c| &mut c.daemon.enable_status_page,
         ),
         Flag::new(
             "sync-interval",

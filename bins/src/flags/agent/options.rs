@@ -45,6 +45,8 @@ pub struct AgentOptions {
     pub keepalive_time: Duration,
     /// Whether the admin port knows pprof's paths: `--enable-profiling`.
     pub profiling: bool,
+    /// Whether the admin port has the status page: `--enable-status-page`.
+    pub status_page: bool,
     /// How long streams may go on once the agent drains: `--drain-timeout`; `None`, the default, for as long as they
     /// like.
     pub drain_timeout: Option<Duration>,

@@ -45,6 +45,7 @@ fn the_flags_are_the_references_and_ours() {
         "deny-destination",
         "logging-format",
         "certificate-reload-interval",
+        "enable-status-page",
         "slow-stream-timeout",
         "resume-timeout",
         "max-stream-window",

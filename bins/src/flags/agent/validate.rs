@@ -157,6 +157,7 @@ impl AgentFlags {
             sync_forever: self.sync_forever,
             keepalive_time,
             profiling: self.enable_profiling,
+            status_page: self.enable_status_page,
             drain_timeout: Some(drain_timeout).filter(|timeout| !timeout.is_zero()),
             destinations,
             certificate_reload_interval: Some(reload_interval)

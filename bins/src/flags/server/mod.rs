@@ -37,6 +37,7 @@ pub struct ServerFlags {
     pub frontend_keepalive_time: GoDuration,
     pub enable_profiling: bool,
     pub enable_contention_profiling: bool,
+    pub enable_status_page: bool,
     pub server_id: String,
     pub server_count: i64,
     pub agent_namespace: String,
@@ -198,6 +199,12 @@ pub fn server_flags() -> FlagSet<CommandLine<ServerFlags>> {
             "false",
             "Has no effect: locks are not profiled. Needs --enable-profiling.",
             |c| &mut c.daemon.enable_contention_profiling,
+        ),
+        Flag::new(
+            "enable-status-page",
+            "false",
+            "Whether the admin port has a page at / that shows connections and streams live, and the same as JSON at /api/v1/status.",
+            |c| &mut c.daemon.enable_status_page,
         ),
         Flag::new(
             "server-id",

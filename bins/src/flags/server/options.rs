@@ -50,6 +50,8 @@ pub struct ServerOptions {
     pub backend_dial_timeout: Option<Duration>,
     /// Whether the admin port knows pprof's paths: `--enable-profiling`.
     pub profiling: bool,
+    /// Whether the admin port has the status page: `--enable-status-page`.
+    pub status_page: bool,
     /// How often certificates, keys and CAs are read again: `--certificate-reload-interval`, default 10 s; `None` for
     /// on SIGHUP only.
     pub certificate_reload_interval: Option<Duration>,

@@ -75,6 +75,7 @@ fn the_flags_are_the_references_and_ours() {
         "require-agent-authentication",
         "policy-file",
         "certificate-reload-interval",
+        "enable-status-page",
         "max-frontends",
         "max-agents",
         "max-agent-handshakes",

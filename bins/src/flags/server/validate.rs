@@ -125,6 +125,7 @@ impl ServerFlags {
             graceful_shutdown_timeout,
             backend_dial_timeout: Some(backend_dial_timeout).filter(|t| !t.is_zero()),
             profiling: self.enable_profiling,
+            status_page: self.enable_status_page,
             certificate_reload_interval: Some(reload_interval)
                 .filter(|interval| !interval.is_zero()),
             policy: path_from_flag(&self.policy_file),
