@@ -3,6 +3,7 @@
 use super::*;
 use crate::wire::{AgentMetadata, Identifiers};
 
+mod any_text;
 mod read;
 
 const HEAD: &str = "apiVersion: dialback/v1\nkind: Policy\n";

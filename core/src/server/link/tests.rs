@@ -2,6 +2,7 @@
 
 mod agent;
 mod data;
+mod denied;
 mod dials;
 mod ends;
 mod half_close;

@@ -314,3 +314,28 @@ fn a_suspended_link_serves_only_what_no_other_can() {
         assert_eq!(routes(&router, "x:1", 3), [0; 3], "{strategies}");
     }
 }
+
+#[test]
+fn an_agent_that_may_claim_something_else_is_found_by_that_alone() {
+    let mut router = router("destHost,defaultRoute");
+    connect(
+        &mut router,
+        &[("a", "host=x&default-route=true"), ("b", "host=y")],
+    );
+    router.agent_draining(LinkId(0));
+    router.agent_claims(LinkId(0), &agent("a", "host=z"));
+    assert_eq!(router.route("x:1", 0), None);
+    assert_eq!(router.route("y:1", 0), Some(LinkId(1)));
+    assert_eq!(router.route("z:1", 0), Some(LinkId(0)));
+    assert_eq!(router.draining_count(), 1, "its end stays announced");
+    router.agent_claims(LinkId(1), &agent("b", "host=z"));
+    assert_eq!(
+        router.route("z:1", 0),
+        Some(LinkId(1)),
+        "rather than one that drains"
+    );
+    router.agent_claims(LinkId(7), &agent("nobody", "host=z"));
+    router.agent_disconnected(LinkId(0));
+    router.agent_disconnected(LinkId(1));
+    assert!(!router.is_ready());
+}
