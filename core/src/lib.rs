@@ -94,6 +94,7 @@ mod negotiated;
 pub mod policy;
 pub mod server;
 mod session;
+pub mod throttle;
 pub mod wire;
 mod yaml;
 

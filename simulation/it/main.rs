@@ -11,4 +11,5 @@ mod network;
 mod policy;
 mod reported;
 mod storm;
+mod throttle;
 mod world;

@@ -303,6 +303,13 @@ impl ProxyStream {
         self.arm(now);
     }
 
+    /// Whether a dial is still to be routed: the frontend has not given it up.
+    #[must_use]
+    pub fn awaits_route(&self, dial: DialId) -> bool {
+        let mut dials = self.dials.iter();
+        dials.any(|known| known.dial == dial && known.at.is_none())
+    }
+
     /// What a link tells of one of this stream's connections.
     pub fn handle_output(&mut self, now: Instant, at: StreamRef, output: StreamOutput) {
         let Some(position) = self.dials.iter().position(|dial| dial.at == Some(at)) else {

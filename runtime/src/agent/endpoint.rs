@@ -99,12 +99,12 @@ impl<R: Runtime> Drop for EndpointStream<R> {
 }
 
 impl<R: Runtime> Port for EndpointStream<R> {
-    fn wants_data(&self) -> bool {
+    fn wants_data(&mut self, _: &mut Context<'_>) -> bool {
         self.tunnel
             .with(|link| link.wants_endpoint_data(self.stream))
     }
 
-    fn push(&self, data: Bytes) {
+    fn push(&mut self, data: Bytes) {
         self.tunnel
             .with(|link| link.handle_endpoint_data(self.stream, data));
     }

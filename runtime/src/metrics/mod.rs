@@ -23,6 +23,7 @@ mod policy;
 mod process;
 mod server;
 mod text;
+mod throttling;
 mod tunnels;
 
 pub use agent::AgentMetrics;
@@ -38,3 +39,4 @@ pub use packets::Segment;
 pub use policy::PolicyDecision;
 pub use server::{AgentProof, ServerMetrics, TlsListener};
 pub use text::{CONTENT_TYPE, render};
+pub use throttling::ThrottleResult;

@@ -14,6 +14,7 @@ use super::limits::{Limit, LimitsReached};
 use super::live_tunnels::Measured;
 use super::packets::{Packets, Segment};
 use super::policy::{PolicyCounts, PolicyDecision};
+use super::throttling::{ThrottleResult, Throttled};
 use super::tunnels::{ResumesRefused, Tunnels};
 use crate::server::AgentRefused;
 use crate::status::{LimitStatus, Totals};
@@ -99,6 +100,7 @@ pub struct ServerMetrics {
     limits_reached: LimitsReached,
     hedges: Hedges,
     policy: PolicyCounts,
+    throttled: Throttled,
 }
 
 impl ServerMetrics {
@@ -201,6 +203,7 @@ impl ServerMetrics {
             limits_reached: LimitsReached::new(&registry),
             hedges: Hedges::new(&registry),
             policy: PolicyCounts::new(&registry),
+            throttled: Throttled::new(&registry),
             registry,
         }
     }
@@ -320,6 +323,16 @@ impl ServerMetrics {
     /// So many identifiers of an agent are not allowed.
     pub fn policy_dropped_claims(&self, claims: usize) {
         self.policy.dropped_claims(claims);
+    }
+
+    /// A dial was over a limit of the throttle.
+    pub fn throttled(&self, result: ThrottleResult) {
+        self.throttled.count(result);
+    }
+
+    /// So many dials wait for their turn.
+    pub fn throttle_waiting(&self, dials: usize) {
+        self.throttled.waiting(dials);
     }
 
     /// An agent's offer to resume a session was refused.

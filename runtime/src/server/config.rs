@@ -6,6 +6,8 @@ use std::time::Duration;
 use dialback_core::connect::MAX_HEADER_BYTES;
 use dialback_core::server::{LinkConfig, ProxyStreamConfig};
 
+use dialback_core::throttle::ThrottleConfig;
+
 use super::authentication::AgentAuthenticator;
 
 /// The behaviour of a server; listeners and certificates are given apart.
@@ -42,6 +44,8 @@ pub struct ServerConfig {
     pub dial_hedging: bool,
     /// The zone of this server: agents with the label `zone:` of it are preferred. Default none.
     pub zone: Option<String>,
+    /// How much each frontend, tenant, agent and destination may have. Default `None`: as much as there is.
+    pub throttle: Option<ThrottleConfig>,
     /// Whether plain Konnectivity is spoken even to agents that offer extensions. Default false.
     pub disable_extensions: bool,
     /// Who looks at the tokens that agents show. Default none: an agent needs no token, and certificates are all that
@@ -67,6 +71,7 @@ impl Default for ServerConfig {
             max_grpc_metadata_bytes: 64 * 1024,
             dial_hedging: false,
             zone: None,
+            throttle: None,
             disable_extensions: false,
             authenticator: None,
         }

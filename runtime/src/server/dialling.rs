@@ -1,16 +1,19 @@
 //! A dial, from who asks for it to the stream on an agent's tunnel.
 
+use std::cell::RefCell;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use dialback_core::policy::Dial;
 use dialback_core::server::{
     Candidates, Consideration, DialError, Hedging, Link, RouteRequest, Selector, SelectorError,
 };
+use dialback_core::throttle::Dialling;
 use dialback_core::wire::SELECT_AGENT;
 use dialback_core::{LinkId, StreamId};
 
 use super::frontend::{Frontend, FrontendStream};
 use super::policy::{Policed, PolicedDial};
+use super::throttling::{Admitted, Waiting};
 use super::{AgentTunnel, Agents, Server};
 use crate::metrics::Limit;
 use crate::runtime::Runtime;
@@ -48,18 +51,53 @@ pub(super) struct DialRequest {
     pub(super) selector: Option<String>,
 }
 
+/// Which agents a dial may be given to.
+#[derive(Clone, Copy)]
+struct Wish<'a> {
+    request: &'a DialRequest,
+    selector: Option<&'a Selector>,
+    tried: &'a [LinkId],
+    /// Says why, where an agent has as much as it may have.
+    full: &'a RefCell<Option<DialError>>,
+}
+
 impl<R: Runtime> Server<R> {
+    /// Asks for the leave to dial; `None` where nobody needs it, or will not get that far.
+    pub(super) fn wait_for_turn(&self, request: &DialRequest) -> Option<Waiting<R>> {
+        let throttling = self.throttling.as_ref()?;
+        let policed = self.agents().policed(request);
+        let dial = policed.as_ref().map(PolicedDial::ask);
+        let restricts = policed.as_ref().is_some_and(PolicedDial::is_enforced);
+        if restricts && dial.as_ref().is_some_and(|dial| dial.refusal().is_some()) {
+            return None;
+        }
+        let tenant = dial.as_ref().and_then(Dial::tenant);
+        let policy = policed.as_ref().map(PolicedDial::policy);
+        let tenant = policy
+            .zip(tenant)
+            .and_then(|(policy, tenant)| policy.tenant_name(tenant));
+        Some(throttling.admit(Dialling {
+            frontend: request.frontend.identity.name(),
+            tenant: tenant.map(str::to_owned),
+            destination: host_of(&request.address).to_lowercase(),
+        }))
+    }
+
     /// Chooses an agent and starts a dial on its tunnel. What fails before that is counted and told here.
     pub(super) fn dial(
         self: &Arc<Self>,
         request: DialRequest,
+        mut admitted: Option<Admitted<R>>,
     ) -> Result<FrontendStream<R>, DialError> {
         match self.start_dial(&request, &[]) {
             Ok(started) => {
+                if let Some(admitted) = &mut admitted {
+                    admitted.take_agent(started.tunnel.peer_id());
+                }
                 if let Some(mut hedging) = self.hedging() {
                     hedging.dialled(self.runtime.now(), started.tunnel.id());
                 }
-                Ok(FrontendStream::new(self, started, request))
+                Ok(FrontendStream::new(self, started, request, admitted))
             }
             Err(error) => {
                 self.dial_not_started(&request, &error);
@@ -68,7 +106,7 @@ impl<R: Runtime> Server<R> {
         }
     }
 
-    fn dial_not_started(&self, request: &DialRequest, error: &DialError) {
+    pub(super) fn dial_not_started(&self, request: &DialRequest, error: &DialError) {
         match error {
             DialError::TooManyStreams { .. } => self.metrics.limit_reached(Limit::StreamsPerAgent),
             DialError::TooManyDials { .. } => self.metrics.limit_reached(Limit::PendingDials),
@@ -159,8 +197,21 @@ impl<R: Runtime> Server<R> {
         if let Some(denied) = enforced.and_then(Dial::refusal) {
             return Err(self.denied(&denied, tried));
         }
-        let find = |enforced| self.candidates(&agents, request, selector, tried, enforced);
+        // Why an agent that could serve it has to be left alone.
+        let full = RefCell::new(None);
+        let find = |enforced| {
+            let wish = Wish {
+                request,
+                selector,
+                tried,
+                full: &full,
+            };
+            self.candidates(&agents, wish, enforced)
+        };
         let Some(found) = find(enforced) else {
+            if let Some(full) = full.take() {
+                return Err(full);
+            }
             // Perhaps somebody could, and may not.
             let denied = enforced.and_then(|dial| agents.denied(dial, find(None)?.first));
             return denied.map_or(Ok(None), |denied| Err(self.denied(&denied, tried)));
@@ -185,15 +236,20 @@ impl<R: Runtime> Server<R> {
     fn candidates(
         &self,
         agents: &Agents,
-        request: &DialRequest,
-        selector: Option<&Selector>,
-        tried: &[LinkId],
+        wish: Wish<'_>,
         enforced: Option<&Dial<'_>>,
     ) -> Option<Candidates> {
+        let Wish {
+            request,
+            selector,
+            tried,
+            full,
+        } = wish;
         let restricted = enforced.filter(|dial| !agents.all_may_serve(dial));
         if restricted.is_none()
             && tried.is_empty()
             && self.hedging.is_none()
+            && self.throttling.is_none()
             && agents.router.is_plain()
         {
             let link = agents.router.route(&request.address, fastrand::u64(..));
@@ -210,7 +266,11 @@ impl<R: Runtime> Server<R> {
             consider: &|link| {
                 let aside = |hedging: &MutexGuard<'_, Hedging>| hedging.is_set_aside(now, link);
                 let denied = |dial: &Dial<'_>| agents.denied(dial, link).is_some();
-                if tried.contains(&link) || restricted.is_some_and(denied) {
+                let agent = agents.tunnels.get(&link);
+                if tried.contains(&link)
+                    || restricted.is_some_and(denied)
+                    || self.is_full(agent, full)
+                {
                     Consideration::Never
                 } else if hedging.as_ref().is_some_and(aside) {
                     Consideration::LastResort
@@ -231,9 +291,30 @@ impl<R: Runtime> Server<R> {
         }
     }
 
+    /// Whether an agent has as many dials or streams as it may; then `full` says so.
+    fn is_full(&self, agent: Option<&AgentTunnel>, full: &RefCell<Option<DialError>>) -> bool {
+        let throttling = self.throttling.as_ref().zip(agent);
+        let refusal = throttling
+            .and_then(|(throttling, agent)| throttling.agent_refusal(agent.tunnel.peer_id()));
+        let is_full = refusal.is_some();
+        if is_full {
+            full.replace(refusal);
+        }
+        is_full
+    }
+
     /// `None` where dials are left to one agent, as the reference does.
     pub(super) fn hedging(&self) -> Option<MutexGuard<'_, Hedging>> {
         let hedging = self.hedging.as_ref()?;
         Some(hedging.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The host of `host:port`, as limits know it: without brackets and without the dot of a whole name.
+fn host_of(address: &str) -> &str {
+    let host = match address.rsplit_once(':') {
+        Some((host, _)) if !host.contains(':') || host.ends_with(']') => host,
+        Some(_) | None => address,
+    };
+    host.trim_end_matches('.').trim_matches(['[', ']'])
 }

@@ -12,6 +12,7 @@ mod pending_agent;
 mod policy;
 mod status;
 mod stop;
+mod throttling;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use dialback_core::policy::Policy;
 use dialback_core::server::{Hedging, Link, Router, Sessions, Strategies, Strategy};
+use dialback_core::throttle::ThrottleConfig;
 use dialback_core::wire::AgentMetadata;
 use dialback_core::{Identity, LinkId};
 
@@ -34,6 +36,7 @@ use stop::{Stop, StopSignal};
 use self::handshake::HandshakeTurns;
 pub(crate) use self::policy::Policed;
 use self::policy::{PolicedStreams, Standing};
+use self::throttling::Throttling;
 use crate::metrics::ServerMetrics;
 use crate::net::PeerAddr;
 use crate::runtime::Runtime;
@@ -53,6 +56,8 @@ pub struct Server<R: Runtime> {
     handshake_turns: HandshakeTurns,
     /// `None` where a dial is left to one agent.
     hedging: Option<Mutex<Hedging>>,
+    /// `None` where nothing is limited.
+    throttling: Option<Arc<Throttling<R>>>,
     /// Whether frontends may ask for agents with certain labels.
     by_label: bool,
     stop: Stop,
@@ -117,6 +122,10 @@ impl<R: Runtime> Server<R> {
         };
         let server = Self {
             by_label,
+            throttling: config
+                .throttle
+                .clone()
+                .map(|throttle| Throttling::new(runtime.clone(), Arc::clone(&metrics), throttle)),
             hedging: config.dial_hedging.then(Mutex::default),
             handshake_turns: HandshakeTurns::new(config.max_agent_handshakes),
             since: runtime.now(),
@@ -152,6 +161,14 @@ impl<R: Runtime> Server<R> {
             .is_draining()
             .then(|| "the server is stopping".to_owned());
         stops.into_iter().chain(told).collect()
+    }
+
+    /// Other limits hold from now on, also for what goes on. Nothing comes of it where the server was made without limits:
+    /// [`ServerConfig::throttle`].
+    pub fn set_throttle(&self, config: ThrottleConfig) {
+        if let Some(throttling) = &self.throttling {
+            throttling.reconfigure(config);
+        }
     }
 
     /// What this server counts.

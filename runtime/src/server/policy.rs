@@ -61,6 +61,10 @@ impl PolicedDial {
         self.asked.ask(&self.policy)
     }
 
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     pub(super) fn is_enforced(&self) -> bool {
         self.policy.mode() == Mode::Enforce
     }

@@ -19,11 +19,11 @@ const TURNS: usize = 16;
 
 /// A stream of a tunnel, as its socket's task sees it.
 pub(crate) trait Port {
-    /// Whether the socket may be read.
-    fn wants_data(&self) -> bool;
+    /// Whether the socket may be read; if not, the task is woken when it may.
+    fn wants_data(&mut self, cx: &mut Context<'_>) -> bool;
 
     /// Bytes read from the socket.
-    fn push(&self, data: Bytes);
+    fn push(&mut self, data: Bytes);
 
     /// What is to happen with the socket next; on `None` the task is woken when that changes.
     fn next(&mut self, cx: &Context<'_>) -> Option<PortOutput>;
@@ -239,7 +239,7 @@ impl Pump {
         S: AsyncRead + Unpin,
         P: Port,
     {
-        if !self.reading || !port.wants_data() {
+        if !self.reading || !port.wants_data(cx) {
             return Poll::Pending;
         }
         let end = match ready!(poll_read(socket, cx)) {

@@ -19,6 +19,7 @@ use crate::runtime::Runtime;
 use crate::server::Server;
 use crate::server::dialling::DialRequest;
 use crate::server::stop::Stage;
+use crate::server::throttling::{Admitted, Waiting};
 use crate::timer::timeout_at;
 use crate::tunnel::{Port, Pump, PumpEnd, poll_read};
 
@@ -48,15 +49,29 @@ pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
         address: authority.clone(),
         selector,
     };
-    let mut held = match server.dial(dial) {
-        Ok(held) => held,
-        Err(error) => return answer(server, &mut socket, &error).await,
-    };
-    held.allow_half_close();
     let mut early = Early {
         data: early,
         socket: &mut socket,
     };
+    let admitted = match server.wait_for_turn(&dial) {
+        None => None,
+        Some(mut waiting) => match poll_fn(|cx| early.poll_turn(cx, &mut waiting)).await {
+            Some(Ok(admitted)) => Some(admitted),
+            Some(Err(error)) => {
+                server.dial_not_started(&dial, &error);
+                return answer(server, &mut socket, &error).await;
+            }
+            None => {
+                tracing::debug!(%peer, address = authority, "frontend went away while its dial waited for its turn");
+                return;
+            }
+        },
+    };
+    let mut held = match server.dial(dial, admitted) {
+        Ok(held) => held,
+        Err(error) => return answer(server, &mut socket, &error).await,
+    };
+    held.allow_half_close();
     match poll_fn(|cx| early.poll_answer(cx, &mut held)).await {
         Answer::Dialled => {}
         Answer::Failed(error) => {
@@ -216,10 +231,27 @@ impl<S: FrontendSocket> Early<'_, S> {
             }
             None => {}
         }
+        self.poll_gone(cx).map(|()| Answer::FrontendGone)
+    }
+
+    /// Waits for the dial's turn; `None` when the frontend has gone.
+    fn poll_turn<R: Runtime>(
+        &mut self,
+        cx: &mut Context<'_>,
+        waiting: &mut Waiting<R>,
+    ) -> Poll<Option<Result<Admitted<R>, DialError>>> {
+        if let Poll::Ready(leave) = waiting.poll(cx) {
+            return Poll::Ready(Some(leave));
+        }
+        self.poll_gone(cx).map(|()| None)
+    }
+
+    /// Ready when the frontend has gone; what it sends is kept, within bounds.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.data.len() < MAX_EARLY_BYTES {
             match std::task::ready!(poll_read(self.socket, cx)) {
                 Ok(more) if !more.is_empty() => self.append(more),
-                Ok(_) | Err(_) => return Poll::Ready(Answer::FrontendGone),
+                Ok(_) | Err(_) => return Poll::Ready(()),
             }
         }
         Poll::Pending

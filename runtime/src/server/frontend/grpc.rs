@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use dialback_core::CloseReason;
 use dialback_core::server::{ProxyAction, ProxyStream, ProxyStreamConfig, StreamOutput, StreamRef};
 use dialback_core::wire::{Code, Decoded, Frame, SERVED_BY, Status, decode};
+use dialback_core::{CloseReason, DialId};
 
 use super::Frontend;
 use super::port::FrontendStream;
@@ -16,6 +16,7 @@ use crate::metrics::{Counted, Segment};
 use crate::runtime::Runtime;
 use crate::server::Server;
 use crate::server::dialling::DialRequest;
+use crate::server::throttling::{Admitted, Waiting};
 use crate::timer::{Timer, timeout_at};
 use crate::tunnel::Port;
 
@@ -68,6 +69,8 @@ struct ProxyTask<R: Runtime> {
     machine: ProxyStream,
     options: ProxyOptions,
     streams: Vec<FrontendStream<R>>,
+    /// Dials that are over a limit.
+    waiting: Vec<(DialId, DialRequest, Waiting<R>)>,
     timer: Timer<R>,
     /// Counts while the frontend is not read because a queue of its is full.
     paused: Option<Counted>,
@@ -94,6 +97,7 @@ impl<R: Runtime> ProxyTask<R> {
             machine,
             options,
             streams: Vec::new(),
+            waiting: Vec::new(),
             timer,
             paused: None,
         }
@@ -115,6 +119,7 @@ impl<R: Runtime> ProxyTask<R> {
             if let Some(status) = self.act() {
                 return Poll::Ready(Ok(status));
             }
+            moved |= self.poll_waiting(cx);
             match self.poll_send(cx) {
                 Poll::Ready(Ok(())) => moved = true,
                 Poll::Ready(Err(status)) => return Poll::Ready(Err(status)),
@@ -135,8 +140,13 @@ impl<R: Runtime> ProxyTask<R> {
 
     /// One packet from the frontend; `false` at its end.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Status>> {
-        let room = |at: StreamRef| self.held(at).is_none_or(FrontendStream::wants_data);
-        if !self.machine.wants_read() || !self.machine.open_streams().all(room) {
+        let machine = &self.machine;
+        let is_open = |held: &FrontendStream<R>| {
+            let mut open = machine.open_streams();
+            open.any(|at| at == held.stream_ref())
+        };
+        let mut open = self.streams.iter_mut().filter(|held| is_open(held));
+        if !machine.wants_read() || !open.all(|held| held.wants_data(cx)) {
             let metrics = &self.server.metrics;
             self.paused
                 .get_or_insert_with(|| metrics.full_receive_channel("Proxy"));
@@ -221,25 +231,20 @@ impl<R: Runtime> ProxyTask<R> {
                     protocol,
                     address,
                 } => {
-                    let routed = self.server.dial(DialRequest {
+                    let request = DialRequest {
                         frontend: Arc::clone(&self.frontend),
                         protocol,
                         address,
                         selector: self.options.selector.clone(),
-                    });
-                    let now = self.server.runtime.now();
-                    let routed = routed.map(|mut held| {
-                        if self.options.half_close {
-                            held.allow_half_close();
-                        }
-                        let at = held.stream_ref();
-                        self.streams.push(held);
-                        at
-                    });
-                    self.machine.handle_routed(now, dial, routed);
+                    };
+                    match self.server.wait_for_turn(&request) {
+                        None => self.dial(dial, request, None),
+                        Some(waiting) => self.waiting.push((dial, request, waiting)),
+                    }
                 }
                 ProxyAction::Data(at, data) => {
-                    if let Some(held) = self.held(at) {
+                    if let Some(held) = self.streams.iter_mut().find(|held| held.stream_ref() == at)
+                    {
                         held.push(data);
                     }
                 }
@@ -263,6 +268,51 @@ impl<R: Runtime> ProxyTask<R> {
             }
         }
         None
+    }
+
+    /// Starts a dial that may start.
+    fn dial(&mut self, dial: DialId, request: DialRequest, admitted: Option<Admitted<R>>) {
+        let routed = self.server.dial(request, admitted).map(|mut held| {
+            if self.options.half_close {
+                held.allow_half_close();
+            }
+            let at = held.stream_ref();
+            self.streams.push(held);
+            at
+        });
+        let now = self.server.runtime.now();
+        self.machine.handle_routed(now, dial, routed);
+    }
+
+    /// Starts, or refuses, dials whose turn has come; `true` when there was one.
+    fn poll_waiting(&mut self, cx: &Context<'_>) -> bool {
+        let machine = &self.machine;
+        // Who gave his dial up waits no more.
+        self.waiting
+            .retain(|(dial, ..)| machine.awaits_route(*dial));
+        let mut decided = Vec::new();
+        let mut position = 0;
+        while let Some((_, _, waiting)) = self.waiting.get_mut(position) {
+            match waiting.poll(cx) {
+                Poll::Pending => position += 1,
+                Poll::Ready(leave) => {
+                    let (dial, request, _) = self.waiting.remove(position);
+                    decided.push((dial, request, leave));
+                }
+            }
+        }
+        let moved = !decided.is_empty();
+        for (dial, request, leave) in decided {
+            match leave {
+                Ok(admitted) => self.dial(dial, request, Some(admitted)),
+                Err(error) => {
+                    self.server.dial_not_started(&request, &error);
+                    let now = self.server.runtime.now();
+                    self.machine.handle_routed(now, dial, Err(error));
+                }
+            }
+        }
+        moved
     }
 
     fn held(&self, at: StreamRef) -> Option<&FrontendStream<R>> {

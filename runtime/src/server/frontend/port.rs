@@ -7,12 +7,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use dialback_core::server::{Link, StreamOutput, StreamRef};
+use dialback_core::throttle::Direction;
 use dialback_core::{CloseReason, StreamId};
 
 use super::hedge::{Decision, Hedge, give_up};
 use crate::metrics::ServerMetrics;
 use crate::runtime::Runtime;
 use crate::server::dialling::{DialRequest, Started};
+use crate::server::throttling::{Admitted, Shaping};
 use crate::server::{Policed, Server};
 use crate::tunnel::{Port, PortOutput, Tunnel};
 
@@ -26,6 +28,10 @@ pub(crate) struct FrontendStream<R: Runtime> {
     at: StreamRef,
     /// While the dial is not answered, and may be given to another agent.
     hedge: Option<Box<Hedge<R>>>,
+    /// The leave that it was dialled with.
+    _admitted: Option<Admitted<R>>,
+    /// Where its bytes are limited.
+    shaping: Option<Box<Shaping<R>>>,
     metrics: Arc<ServerMetrics>,
     /// When the bytes that are being written were taken.
     taken: Option<Instant>,
@@ -34,7 +40,12 @@ pub(crate) struct FrontendStream<R: Runtime> {
 }
 
 impl<R: Runtime> FrontendStream<R> {
-    pub(crate) fn new(server: &Arc<Server<R>>, started: Started, request: DialRequest) -> Self {
+    pub(crate) fn new(
+        server: &Arc<Server<R>>,
+        started: Started,
+        request: DialRequest,
+        admitted: Option<Admitted<R>>,
+    ) -> Self {
         let Started {
             tunnel,
             stream,
@@ -49,6 +60,8 @@ impl<R: Runtime> FrontendStream<R> {
             },
             tunnel,
             stream,
+            shaping: admitted.as_ref().and_then(Admitted::shaping).map(Box::new),
+            _admitted: admitted,
             metrics: Arc::clone(&server.metrics),
             taken: None,
             policed,
@@ -67,9 +80,20 @@ impl<R: Runtime> FrontendStream<R> {
     /// The next output; on `None` the task is woken when there is one.
     pub(crate) fn poll_output(&mut self, cx: &mut Context<'_>) -> Option<StreamOutput> {
         let now = self.runtime.now();
+        if let Some(shaping) = &mut self.shaping {
+            shaping.poll(cx);
+            if shaping.holds(Direction::ToFrontend) {
+                return None;
+            }
+        }
         let output = self
             .tunnel
             .with_stream(cx, self.stream, |link| link.poll_stream(now, self.stream));
+        if let (Some(shaping), Some(StreamOutput::Data(data))) = (&mut self.shaping, &output) {
+            shaping.pass(Direction::ToFrontend, data.len());
+            // Woken for the next bytes.
+            shaping.poll(cx);
+        }
         let Some(hedge) = &mut self.hedge else {
             return output;
         };
@@ -130,12 +154,21 @@ impl<R: Runtime> Drop for FrontendStream<R> {
 }
 
 impl<R: Runtime> Port for FrontendStream<R> {
-    fn wants_data(&self) -> bool {
+    fn wants_data(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(shaping) = &mut self.shaping {
+            shaping.poll(cx);
+            if shaping.holds(Direction::ToEndpoint) {
+                return false;
+            }
+        }
         self.tunnel
             .with(|link| link.wants_frontend_data(self.stream))
     }
 
-    fn push(&self, data: Bytes) {
+    fn push(&mut self, data: Bytes) {
+        if let Some(shaping) = &mut self.shaping {
+            shaping.pass(Direction::ToEndpoint, data.len());
+        }
         self.tunnel
             .with(|link| link.handle_frontend_data(self.stream, data));
     }
