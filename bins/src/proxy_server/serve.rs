@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dialback_core::MuxConfig;
+use dialback_core::policy::Policy;
 use dialback_core::server::LinkConfig;
+use dialback_core::throttle::ThrottleConfig;
 use dialback_runtime::Runtime;
 use dialback_runtime::listen::{ExistingFile, SocketFile, bind_unix};
 use dialback_runtime::metrics::{CertificateMetrics, ServerMetrics};
@@ -21,7 +23,7 @@ use crate::flags::{CertificatePair, FrontendListener, ServerOptions};
 use crate::kubernetes::{
     ApiServer, CachingAuthenticator, ClientError, LeaseController, Program, TokenReviews,
 };
-use crate::reload::{PolicyFileError, PolicySource, Reloads, Source};
+use crate::reload::{ReadRules, Reloads, RuleFileError, RuleSource, Source};
 
 impl Work for ServerOptions {
     type Error = StartError;
@@ -42,11 +44,11 @@ async fn serve<R: Runtime>(
     options: ServerOptions,
     signals: DaemonSignals,
 ) -> Result<(), StartError> {
-    let policy = options
-        .policy
-        .as_deref()
-        .map(PolicySource::open)
-        .transpose()?;
+    let policy = options.policy.as_deref().map(ReadRules::open);
+    let policy = policy.transpose().map_err(StartError::Policy)?;
+    let throttle = options.throttle.as_deref().map(ReadRules::open);
+    let throttle: Option<ReadRules<ThrottleConfig>> =
+        throttle.transpose().map_err(StartError::Throttle)?;
     let api = kubernetes(&options).await?;
     let limits = &options.limits;
     descriptors::reserve(limits.max_frontends.saturating_add(limits.max_agents));
@@ -66,15 +68,12 @@ async fn serve<R: Runtime>(
     );
     let config = ServerConfig {
         authenticator: authenticator(&options, api.as_ref(), &metrics),
+        throttle: throttle.as_ref().map(|read| read.rules.clone()),
         ..config(&options)
     };
     let strategies = options.strategies.clone();
     let server = Server::new(runtime.clone(), config, strategies, Arc::clone(&metrics));
-    let policy = policy.map(|(source, policy)| {
-        server.set_policy(policy);
-        source.serving(&server)
-    });
-    let reloads = reloads.with_policy(policy);
+    let reloads = reloads.with_rules(rules(&server, policy, throttle));
     let mut tasks = Tasks::new(&runtime);
     health::serve(
         &mut tasks,
@@ -111,6 +110,37 @@ async fn serve<R: Runtime>(
         () = stopped => Ok(()),
         never = reloads.run(runtime, signals.reload) => match never {},
     }
+}
+
+/// Puts a policy in force; the files that are to be looked at, and what comes of their changes.
+fn rules<R: Runtime>(
+    server: &Arc<Server<R>>,
+    policy: Option<ReadRules<Policy>>,
+    throttle: Option<ReadRules<ThrottleConfig>>,
+) -> Vec<RuleSource> {
+    let mut sources = Vec::new();
+    if let Some(policy) = policy {
+        let changed = Arc::clone(server);
+        let (policy, source) = policy.watched(move |policy| {
+            changed.metrics().policy_reloaded(policy.is_some());
+            if let Some(policy) = policy {
+                changed.set_policy(Arc::new(policy));
+            }
+        });
+        server.set_policy(Arc::new(policy));
+        sources.push(source);
+    }
+    if let Some(throttle) = throttle {
+        let changed = Arc::clone(server);
+        let (_, source) = throttle.watched(move |throttle| {
+            changed.metrics().throttle_reloaded(throttle.is_some());
+            if let Some(throttle) = throttle {
+                changed.set_throttle(throttle);
+            }
+        });
+        sources.push(source);
+    }
+    sources
 }
 
 /// Serves until a stop is asked for, then stops within `limit`.
@@ -324,7 +354,10 @@ fn tls(
 pub enum StartError {
     /// The policy can't be used.
     #[error("--policy-file: {0}")]
-    Policy(#[from] PolicyFileError),
+    Policy(#[source] RuleFileError),
+    /// The limits can't be used.
+    #[error("--throttle-file: {0}")]
+    Throttle(#[source] RuleFileError),
     /// There is no way to the Kubernetes API.
     #[error(transparent)]
     Kubernetes(#[from] ClientError),

@@ -1,11 +1,11 @@
-//! Renewed certificates, keys and CAs, and changed policies, are taken up without a restart, and no connection is dropped for it.
+//! Renewed certificates, keys and CAs, and changed policies and limits, are taken up without a restart, and no connection is dropped for it.
 //!
 //! The files are read again every so often, and at once on SIGHUP: by content, so it does not matter how they are
 //! replaced (written in place, renamed over, or behind the symbolic links of a Kubernetes secret). What changed is
 //! tried first, and put to use only if it is good as a whole; else the old ones stay and the log says why.
 
 mod fingerprint;
-mod policy;
+mod rules;
 mod source;
 
 use std::convert::Infallible;
@@ -16,7 +16,7 @@ use dialback_runtime::Runtime;
 use dialback_runtime::metrics::CertificateMetrics;
 
 use crate::daemon::ReloadSignal;
-pub(crate) use policy::{PolicyFileError, PolicySource, read_policy};
+pub(crate) use rules::{ReadRules, RuleFileError, RuleSource, read_rules};
 use source::Looked;
 pub(crate) use source::Source;
 
@@ -30,7 +30,7 @@ const REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug)]
 pub(crate) struct Reloads {
     sources: Vec<Source>,
-    policy: Option<PolicySource>,
+    rules: Vec<RuleSource>,
     metrics: CertificateMetrics,
     interval: Option<Duration>,
 }
@@ -49,15 +49,15 @@ impl Reloads {
         }
         Self {
             sources,
-            policy: None,
+            rules: Vec::new(),
             metrics,
             interval,
         }
     }
 
-    /// Has the policy file looked at, too.
-    pub(crate) fn with_policy(self, policy: Option<PolicySource>) -> Self {
-        Self { policy, ..self }
+    /// Has files of rules looked at, too.
+    pub(crate) fn with_rules(self, rules: Vec<RuleSource>) -> Self {
+        Self { rules, ..self }
     }
 
     /// Runs for ever, inside tokio.
@@ -86,7 +86,7 @@ impl Reloads {
             });
             let Ok(looked) = looked.await else {
                 tracing::error!(
-                    "certificates and policies are not read again any more: reading them broke"
+                    "certificates, policies and limits are not read again any more: reading them broke"
                 );
                 return pending().await;
             };
@@ -102,10 +102,10 @@ impl Reloads {
 
     /// Whether some file may still be changing.
     fn look(&mut self, asked: bool) -> bool {
-        let mut settling = self
-            .policy
-            .as_mut()
-            .is_some_and(|policy| policy.look(asked));
+        let mut settling = false;
+        for rules in &mut self.rules {
+            settling |= rules.look(asked);
+        }
         for source in &mut self.sources {
             let now = SystemTime::now();
             match source.look(now, asked) {

@@ -9,7 +9,7 @@ use dialback_core::wire::AgentMetadata;
 use dialback_core::{Identity, ServiceAccount, UnixCredentials};
 use serde_json::{Value, json};
 
-use crate::reload::read_policy;
+use crate::reload::read_rules;
 
 /// It is denied.
 const EXIT_DENIED: u8 = 1;
@@ -125,7 +125,7 @@ fn peer(facts: &[Fact]) -> (Identity, AgentMetadata) {
 /// Checks, and tells on standard output.
 pub(super) fn run(options: &Options) -> ExitCode {
     let Command::Check(check) = &options.command;
-    let policy = match read_policy(&check.file) {
+    let policy = match read_rules::<Policy>(&check.file) {
         Ok(policy) => policy,
         Err(error) => {
             eprintln!("dialback: {error}");

@@ -2,7 +2,7 @@
 //!
 //! A [`Throttle`] is asked once a dial and told when a stream ends; dials over a limit wait for their turn, in a queue in
 //! which everybody who waits is served in turn, and are refused when they have waited for too long or too many wait.
-//! Bytes pass a [`Shaper`] of their stream: what is over a limit makes its source wait, and nothing is ever dropped.
+//! Bytes are told of as they pass: what is over a limit makes its source wait, and nothing is ever dropped.
 //!
 //! Pure, as everything here: time comes in as an argument, and whoever drives it wakes those who wait.
 
@@ -10,21 +10,20 @@ mod bucket;
 mod limit;
 mod queue;
 mod read;
-mod shaper;
 mod table;
 #[cfg(test)]
 mod tests;
+mod ticket;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use limit::{Limit, LimitSubject, Rate, ThrottleConfig};
 use queue::Queue;
 pub use queue::WaiterId;
 pub use read::ThrottleError;
-pub use shaper::{Direction, Shaper};
-use table::{State, Table};
+use table::{Counted, Table};
+pub use ticket::{Direction, Ticket};
 
 /// Whom a dial is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,30 +34,6 @@ pub struct Dialling {
     pub tenant: Option<String>,
     /// The destination's host, or address, without its port.
     pub destination: String,
-}
-
-/// What is held while a dial or a stream goes on. Dropped, it counts no more; whoever drops it has the throttle look at those
-/// who wait ([`Throttle::poll`]).
-#[derive(Debug, Default)]
-pub struct Ticket {
-    /// The states that it counts in.
-    held: Vec<Arc<State>>,
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        for state in &self.held {
-            state.leave();
-        }
-    }
-}
-
-impl Ticket {
-    /// What the bytes of the stream pass; `None` where no limit of bytes is for it.
-    #[must_use]
-    pub fn shaper(&self) -> Option<Shaper> {
-        Shaper::new(self.held.iter())
-    }
 }
 
 /// What becomes of a dial.
@@ -88,6 +63,7 @@ pub struct Refusal {
 pub struct Throttle {
     config: ThrottleConfig,
     tables: Vec<Table>,
+    counted: Counted,
     queue: Queue,
     /// Dials that were decided since they were asked about.
     decided: BTreeMap<WaiterId, Result<Ticket, Refusal>>,
@@ -107,6 +83,7 @@ impl Throttle {
     pub fn new(config: ThrottleConfig) -> Self {
         Self {
             tables: config.limits.iter().map(|_| Table::default()).collect(),
+            counted: Counted::default(),
             queue: Queue::default(),
             decided: BTreeMap::new(),
             config,
@@ -124,11 +101,14 @@ impl Throttle {
             .limits
             .iter()
             .map(|limit| {
-                let mut table = former.remove(&limit.name).unwrap_or_default();
-                table.set_limit(now, limit);
+                let table = former.remove(&limit.name).unwrap_or_default();
+                table.set_limit(&mut self.counted, now, limit);
                 table
             })
             .collect();
+        for table in former.into_values() {
+            table.clear(&mut self.counted);
+        }
         self.config = config;
         self.poll(now);
     }
@@ -158,7 +138,7 @@ impl Throttle {
 
     /// Decides about those who wait, and names those about whom it was decided.
     ///
-    /// To be called when [`Throttle::poll_timeout`] says so, and after a [`Ticket`] was dropped.
+    /// To be called when [`Throttle::poll_timeout`] says so, and after [`Throttle::release`].
     pub fn poll(&mut self, now: Instant) -> Vec<WaiterId> {
         let mut decided = Vec::new();
         for waiter in self.queue.expire(now) {
@@ -198,7 +178,30 @@ impl Throttle {
     /// One who waits, or waited, has gone away.
     pub fn give_up(&mut self, id: WaiterId) {
         self.queue.remove(id);
-        self.decided.remove(&id);
+        if let Some(Ok(ticket)) = self.decided.remove(&id) {
+            self.release(ticket);
+        }
+    }
+
+    /// A stream has ended, or its dial has failed.
+    pub fn release(&mut self, ticket: Ticket) {
+        for id in ticket.held {
+            // What is counted no more has no limit any more.
+            if let Some(counts) = self.counted.get(id) {
+                counts.leave();
+            }
+        }
+    }
+
+    /// So many bytes of a stream have passed; [`Ticket::waits_until`] says until when no more may.
+    pub fn pass(&mut self, now: Instant, ticket: &mut Ticket, direction: Direction, bytes: usize) {
+        let mut longest = None;
+        for id in &ticket.held {
+            let counts = self.counted.get(*id);
+            let wait = counts.and_then(|counts| counts.pass(now, direction, bytes));
+            longest = longest.max(wait);
+        }
+        ticket.until[direction as usize] = longest.and_then(|wait| now.checked_add(wait));
     }
 
     /// Whether an agent may get another dial; if not, which limit is in the way. Nobody waits for one agent.
@@ -256,9 +259,12 @@ impl Throttle {
     ) {
         for (limit, table) in self.config.limits.iter().zip(&mut self.tables) {
             if let Some(key) = key(limit) {
-                let state = table.state(now, limit, key);
-                state.enter(now);
-                ticket.held.push(state);
+                let id = table.counts(&mut self.counted, now, limit, key);
+                if let Some(counts) = self.counted.get(id) {
+                    counts.enter(now);
+                    ticket.is_shaped |= counts.shapes();
+                    ticket.held.push(id);
+                }
             }
         }
     }
@@ -275,15 +281,16 @@ impl Throttle {
     ) -> Option<Full> {
         let limits = self.config.limits.iter().zip(&mut self.tables).enumerate();
         let full = limits.filter_map(|(position, (limit, table))| {
-            let state = table.state(now, limit, key(limit)?);
-            if state.is_at_ceiling() {
+            let id = table.counts(&mut self.counted, now, limit, key(limit)?);
+            let counts = self.counted.get(id)?;
+            if counts.is_at_ceiling() {
                 return Some(Full {
                     limit: position,
                     until: None,
                     dials: false,
                 });
             }
-            let wait = state.dial_wait(now)?;
+            let wait = counts.dial_wait(now)?;
             Some(Full {
                 limit: position,
                 until: Some(wait),

@@ -48,21 +48,27 @@ fn from(frontend: &str) -> Dialling {
 fn admitted(admission: Admission) -> Ticket {
     match admission {
         Admission::Admitted(ticket) => ticket,
-        other => panic!("it is to be admitted: {other:?}"),
+        other @ (Admission::Waits(_) | Admission::Refused(_)) => {
+            panic!("it is to be admitted: {other:?}")
+        }
     }
 }
 
 fn waits(admission: Admission) -> WaiterId {
     match admission {
         Admission::Waits(id) => id,
-        other => panic!("it is to wait: {other:?}"),
+        other @ (Admission::Admitted(_) | Admission::Refused(_)) => {
+            panic!("it is to wait: {other:?}")
+        }
     }
 }
 
 fn refused(admission: Admission) -> Refusal {
     match admission {
         Admission::Refused(refusal) => refusal,
-        other => panic!("it is to be refused: {other:?}"),
+        other @ (Admission::Admitted(_) | Admission::Waits(_)) => {
+            panic!("it is to be refused: {other:?}")
+        }
     }
 }
 
@@ -76,7 +82,7 @@ fn dials_over_the_rate_wait_for_their_turn() {
     let first = [(); 2].map(|()| admitted(throttle.dial(now, from("a"))));
     let third = waits(throttle.dial(now, from("a")));
     let fourth = waits(throttle.dial(now, from("a")));
-    admitted(throttle.dial(now, from("b")));
+    let _other = admitted(throttle.dial(now, from("b")));
     assert_eq!(throttle.poll(now), []);
     assert_eq!(throttle.poll_timeout(now), Some(now + SECOND / 10));
     let now = now + SECOND / 10;
@@ -87,7 +93,7 @@ fn dials_over_the_rate_wait_for_their_turn() {
     let fifth = waits(throttle.dial(now, from("a")));
     throttle.give_up(fourth);
     assert_eq!(throttle.poll(now + SECOND / 10), [fifth]);
-    drop(first);
+    assert_eq!(first.len(), 2);
     assert_eq!(throttle.waiting(), 0);
 }
 
@@ -105,7 +111,7 @@ fn a_ceiling_of_streams_has_room_again_when_one_ends() {
         Some(now + ThrottleConfig::default().max_wait),
         "it depends on others"
     );
-    drop(held);
+    throttle.release(held);
     assert_eq!(throttle.poll(now), [waiting]);
     let held = throttle.take_decision(waiting).unwrap().unwrap();
     let late = waits(throttle.dial(now, from("b")));
@@ -116,8 +122,8 @@ fn a_ceiling_of_streams_has_room_again_when_one_ends() {
         refusal.what,
         "limit \"streams\" of 1 streams to each destination"
     );
-    drop(held);
-    admitted(throttle.dial(now, from("c")));
+    throttle.release(held);
+    let _held = admitted(throttle.dial(now, from("c")));
 }
 
 #[test]
@@ -129,10 +135,10 @@ fn a_decision_that_nobody_takes_counts_no_more() {
     }]);
     let held = admitted(throttle.dial(now, from("a")));
     let gone = waits(throttle.dial(now, from("b")));
-    drop(held);
+    throttle.release(held);
     throttle.poll(now);
     throttle.give_up(gone);
-    admitted(throttle.dial(now, from("c")));
+    let _held = admitted(throttle.dial(now, from("c")));
 }
 
 #[test]
@@ -221,7 +227,7 @@ fn tenants_and_agents_are_limited_where_there_are_some() {
     let refusal = throttle.agent_refusal(now, "agent-1").unwrap();
     assert_eq!(refusal.what, "limit \"agent\" of 1 streams of each agent");
     assert_eq!(throttle.agent_refusal(now, "agent-2"), None);
-    drop(held);
+    throttle.release(held);
     assert_eq!(throttle.agent_refusal(now, "agent-1"), None);
 }
 
@@ -244,24 +250,32 @@ fn other_limits_hold_at_once_and_what_goes_on_counts() {
     );
     let second = throttle.take_decision(waiting).unwrap().unwrap();
     waits(throttle.dial(now, from("a")));
-    drop((held, second));
+    // A limit that holds no more counts nothing any more.
+    throttle.reconfigure(now, ThrottleConfig::default());
+    throttle.release(held);
+    throttle.release(second);
+    assert_eq!(throttle.limits().count(), 0);
 }
 
 /// Passes chunks as fast as may be; the bytes in `seconds`.
-fn passed(shapers: &mut [Shaper], chunk: usize, seconds: u32) -> Vec<usize> {
-    let start = epoch();
-    let end = start + SECOND * seconds;
-    let mut passed = vec![0; shapers.len()];
+fn passed(
+    throttle: &mut Throttle,
+    start: Instant,
+    tickets: &mut [Ticket],
+    seconds: u32,
+) -> Vec<usize> {
+    const CHUNK: usize = 64 * 1024;
+    let (end, direction) = (start + SECOND * seconds, Direction::ToFrontend);
+    let mut passed = vec![0; tickets.len()];
     let mut now = start;
     while now < end {
         let mut next = end;
-        for (shaper, passed) in shapers.iter_mut().zip(&mut passed) {
-            let direction = Direction::ToFrontend;
-            if shaper.waits_until(now, direction).is_none() {
-                shaper.pass(now, direction, chunk);
-                *passed += chunk;
+        for (ticket, passed) in tickets.iter_mut().zip(&mut passed) {
+            if ticket.waits_until(now, direction).is_none() {
+                throttle.pass(now, ticket, direction, CHUNK);
+                *passed += CHUNK;
             }
-            let until = shaper.waits_until(now, direction);
+            let until = ticket.waits_until(now, direction);
             next = next.min(until.unwrap_or(now + Duration::from_micros(100)));
         }
         now = next;
@@ -277,31 +291,28 @@ fn bytes_are_shaped_to_their_rate_and_shared_alike() {
         ..limit("bytes", LimitSubject::Frontend)
     }]);
     let now = epoch();
-    let tickets = [(); 4].map(|()| admitted(throttle.dial(now, from("a"))));
-    let mut shapers: Vec<_> = tickets
-        .iter()
-        .map(|ticket| ticket.shaper().unwrap())
-        .collect();
-    let passed = passed(&mut shapers, 64 * 1024, 10);
+    let mut tickets = [(); 4].map(|()| admitted(throttle.dial(now, from("a"))));
+    assert!(tickets.iter().all(Ticket::is_shaped));
+    let passed = passed(&mut throttle, now, &mut tickets, 10);
     let sum: usize = passed.iter().sum();
     let wanted = 200 << 20;
     assert!(sum.abs_diff(wanted) * 100 <= wanted, "{sum}");
     let (least, most) = (passed.iter().min().unwrap(), passed.iter().max().unwrap());
     assert!(most - least <= 64 * 1024, "{passed:?}");
     // The other direction is free.
-    let free = &mut shapers[0];
-    free.pass(now, Direction::ToEndpoint, 1 << 30);
+    let [free, ..] = &mut tickets;
+    throttle.pass(now, free, Direction::ToEndpoint, 1 << 30);
     assert_eq!(free.waits_until(now, Direction::ToEndpoint), None);
 }
 
 #[test]
-fn without_a_limit_of_bytes_there_is_nothing_to_pass() {
+fn without_a_limit_of_bytes_there_is_nothing_to_tell() {
     let mut throttle = throttle(vec![Limit {
         streams: Some(9),
         ..limit("streams", LimitSubject::Total)
     }]);
     let ticket = admitted(throttle.dial(epoch(), from("a")));
-    assert!(ticket.shaper().is_none());
+    assert!(!ticket.is_shaped());
 }
 
 quickcheck! {
@@ -319,7 +330,8 @@ quickcheck! {
         let mut open = 0;
         let step = |throttle: &mut Throttle, now: Instant, starts: &mut Vec<Instant>| {
             for id in throttle.poll(now) {
-                throttle.take_decision(id).unwrap().unwrap();
+                let ticket = throttle.take_decision(id).unwrap().unwrap();
+                throttle.release(ticket);
                 starts.push(now);
             }
         };
@@ -328,7 +340,10 @@ quickcheck! {
             now += Duration::from_millis(wait.into());
             step(&mut throttle, now, &mut starts);
             match throttle.dial(now, from(&format!("f{}", frontend % 4))) {
-                Admission::Admitted(_) => starts.push(now),
+                Admission::Admitted(ticket) => {
+                    throttle.release(ticket);
+                    starts.push(now);
+                }
                 Admission::Waits(_) => open += 1,
                 Admission::Refused(_) => return false,
             }

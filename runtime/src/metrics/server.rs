@@ -330,6 +330,11 @@ impl ServerMetrics {
         self.throttled.count(result);
     }
 
+    /// The throttle file changed, and was taken up or refused.
+    pub fn throttle_reloaded(&self, taken_up: bool) {
+        self.throttled.reloaded(taken_up);
+    }
+
     /// So many dials wait for their turn.
     pub fn throttle_waiting(&self, dials: usize) {
         self.throttled.waiting(dials);

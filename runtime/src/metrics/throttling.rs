@@ -28,6 +28,7 @@ impl ThrottleResult {
 pub(super) struct Throttled {
     dials: [IntCounter; 2],
     waiting: IntGauge,
+    reloads: [IntCounter; 2],
 }
 
 impl Throttled {
@@ -38,7 +39,13 @@ impl Throttled {
             "Dials that were over a limit of the throttle file, by what became of them.",
             &["result"],
         );
+        let reloads = ours.counters(
+            "throttle_reloads_total",
+            "Throttle files that changed, by whether they were taken up.",
+            &["result"],
+        );
         Self {
+            reloads: ["refused", "success"].map(|result| reloads.with_label_values(&[result])),
             dials: ThrottleResult::ALL.map(|result| dials.with_label_values(&[result.label()])),
             waiting: ours.gauge(
                 "throttle_waiting_dials",
@@ -53,5 +60,9 @@ impl Throttled {
 
     pub(super) fn waiting(&self, dials: usize) {
         self.waiting.set(i64::try_from(dials).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn reloaded(&self, taken_up: bool) {
+        self.reloads[usize::from(taken_up)].inc();
     }
 }

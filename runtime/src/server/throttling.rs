@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use dialback_core::server::DialError;
 use dialback_core::throttle::{
-    Admission, Dialling, Direction, Refusal, Shaper, Throttle, ThrottleConfig, Ticket, WaiterId,
+    Admission, Dialling, Direction, Refusal, Throttle, ThrottleConfig, Ticket, WaiterId,
 };
 use tokio::sync::Notify;
 
@@ -160,10 +160,10 @@ impl<R: Runtime> Waiting<R> {
             }
         }
         match std::mem::replace(&mut self.state, WaitingState::Told) {
-            WaitingState::Decided(Ok(ticket)) => Poll::Ready(Ok(Admitted {
-                throttling: Arc::clone(&self.throttling),
-                ticket: Some(ticket),
-            })),
+            WaitingState::Decided(Ok(ticket)) => {
+                let throttling = Arc::clone(&self.throttling);
+                Poll::Ready(Ok(Admitted::new(throttling, ticket)))
+            }
             WaitingState::Decided(Err(refusal)) => {
                 self.throttling.metrics.throttled(ThrottleResult::Refused);
                 Poll::Ready(Err(dial_error(refusal)))
@@ -175,87 +175,75 @@ impl<R: Runtime> Waiting<R> {
 
 impl<R: Runtime> Drop for Waiting<R> {
     fn drop(&mut self) {
-        if let WaitingState::Waits(id) = self.state {
-            let mut state = self.throttling.state();
-            state.wakers.remove(&id);
-            state.throttle.give_up(id);
-            self.throttling
-                .metrics
-                .throttle_waiting(state.throttle.waiting());
-            drop(state);
-            self.throttling.changed.notify_one();
+        let mut state = self.throttling.state();
+        match std::mem::replace(&mut self.state, WaitingState::Told) {
+            WaitingState::Waits(id) => {
+                state.wakers.remove(&id);
+                state.throttle.give_up(id);
+            }
+            WaitingState::Decided(Ok(ticket)) => state.throttle.release(ticket),
+            WaitingState::Decided(Err(_)) | WaitingState::Told => return,
         }
+        let waiting = state.throttle.waiting();
+        drop(state);
+        self.throttling.metrics.throttle_waiting(waiting);
+        self.throttling.changed.notify_one();
     }
 }
 
-/// The leave to dial, for as long as the stream goes on.
+/// The leave to dial, for as long as the stream goes on; where bytes are limited too, they wait here.
 #[derive(Debug)]
 pub(super) struct Admitted<R: Runtime> {
     throttling: Arc<Throttling<R>>,
-    ticket: Option<Ticket>,
+    ticket: Ticket,
+    timers: [Timer<R>; 2],
 }
 
 impl<R: Runtime> Admitted<R> {
-    /// The dial is given to this agent.
-    pub(super) fn take_agent(&mut self, agent: &str) {
-        let now = self.throttling.runtime.now();
-        if let Some(ticket) = &mut self.ticket {
-            self.throttling
-                .state()
-                .throttle
-                .take_agent(now, agent, ticket);
+    fn new(throttling: Arc<Throttling<R>>, ticket: Ticket) -> Self {
+        let timer = || Timer::new(throttling.runtime.clone());
+        Self {
+            timers: [timer(), timer()],
+            throttling,
+            ticket,
         }
     }
 
-    /// What the bytes of the stream have to wait for; `None` where it is nothing.
-    pub(super) fn shaping(&self) -> Option<Shaping<R>> {
-        let shaper = self.ticket.as_ref()?.shaper()?;
-        let runtime = &self.throttling.runtime;
-        Some(Shaping {
-            runtime: runtime.clone(),
-            shaper,
-            timers: [Timer::new(runtime.clone()), Timer::new(runtime.clone())],
-        })
+    /// The dial is given to this agent.
+    pub(super) fn take_agent(&mut self, agent: &str) {
+        let now = self.throttling.runtime.now();
+        let mut state = self.throttling.state();
+        state.throttle.take_agent(now, agent, &mut self.ticket);
+    }
+
+    /// So many bytes have passed.
+    pub(super) fn pass(&mut self, direction: Direction, bytes: usize) {
+        if self.ticket.is_shaped() {
+            let now = self.throttling.runtime.now();
+            let mut state = self.throttling.state();
+            state.throttle.pass(now, &mut self.ticket, direction, bytes);
+        }
+    }
+
+    /// Whether no more bytes may pass for now; then the task is woken when they may.
+    pub(super) fn holds(&mut self, cx: &mut Context<'_>, direction: Direction) -> bool {
+        if !self.ticket.is_shaped() {
+            return false;
+        }
+        let now = self.throttling.runtime.now();
+        let until = self.ticket.waits_until(now, direction);
+        let timer = &mut self.timers[direction as usize];
+        timer.set(until);
+        until.is_some() && timer.poll(cx).is_pending()
     }
 }
 
 impl<R: Runtime> Drop for Admitted<R> {
     fn drop(&mut self) {
-        self.ticket = None;
-        if self.throttling.state().driven {
+        let mut state = self.throttling.state();
+        state.throttle.release(std::mem::take(&mut self.ticket));
+        if state.driven {
             self.throttling.changed.notify_one();
-        }
-    }
-}
-
-/// Makes the bytes of one stream wait where they are over a limit.
-#[derive(Debug)]
-pub(super) struct Shaping<R: Runtime> {
-    runtime: R,
-    shaper: Shaper,
-    timers: [Timer<R>; 2],
-}
-
-impl<R: Runtime> Shaping<R> {
-    pub(super) fn pass(&mut self, direction: Direction, bytes: usize) {
-        self.shaper.pass(self.runtime.now(), direction, bytes);
-    }
-
-    /// Whether no more bytes may pass for now.
-    pub(super) fn holds(&self, direction: Direction) -> bool {
-        self.shaper
-            .waits_until(self.runtime.now(), direction)
-            .is_some()
-    }
-
-    /// Has the task woken when bytes may pass again.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
-        let now = self.runtime.now();
-        for (timer, direction) in self.timers.iter_mut().zip(Direction::ALL) {
-            timer.set(self.shaper.waits_until(now, direction));
-            if timer.poll(cx).is_ready() {
-                cx.waker().wake_by_ref();
-            }
         }
     }
 }

@@ -61,6 +61,7 @@ pub struct ServerFlags {
     pub warn_on_channel_limit: bool,
     pub require_agent_authentication: bool,
     pub policy_file: String,
+    pub throttle_file: String,
     pub certificate_reload_interval: GoDuration,
     pub limits: LimitFlags,
     pub tunnel: TunnelFlags,
@@ -339,9 +340,15 @@ pub fn server_flags() -> FlagSet<CommandLine<ServerFlags>> {
             |c| &mut c.daemon.policy_file,
         ),
         Flag::new(
+            "throttle-file",
+            "",
+            "File (YAML) that limits dials, streams and bytes of frontends, tenants, agents and destinations; docs/throttling.md. Empty for no limits.",
+            |c| &mut c.daemon.throttle_file,
+        ),
+        Flag::new(
             "certificate-reload-interval",
             "10s",
-            "How often certificates, keys, CAs and the policy file are read again; what changed is used by new connections. 0 for on SIGHUP only.",
+            "How often certificates, keys, CAs and the files of policy and limits are read again; what changed is used by new connections. 0 for on SIGHUP only.",
             |c| &mut c.daemon.certificate_reload_interval,
         ),
         Flag::new(

@@ -57,6 +57,8 @@ pub struct ServerOptions {
     pub certificate_reload_interval: Option<Duration>,
     /// Who may reach what: `--policy-file`; `None` for anybody anything.
     pub policy: Option<PathBuf>,
+    /// How much everybody may have: `--throttle-file`; `None` for as much as there is.
+    pub throttle: Option<PathBuf>,
     /// Whose tokens let agents in; `None` for no tokens.
     pub authentication: Option<TokenAuthentication>,
     /// How this server tells that it is there; `None` for not at all.

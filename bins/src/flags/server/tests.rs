@@ -74,6 +74,7 @@ fn the_flags_are_the_references_and_ours() {
         "zone",
         "require-agent-authentication",
         "policy-file",
+        "throttle-file",
         "certificate-reload-interval",
         "enable-status-page",
         "max-frontends",

@@ -129,6 +129,7 @@ impl ServerFlags {
             certificate_reload_interval: Some(reload_interval)
                 .filter(|interval| !interval.is_zero()),
             policy: path_from_flag(&self.policy_file),
+            throttle: path_from_flag(&self.throttle_file),
             authentication: self.token_authentication(),
             leases,
             kubernetes,

@@ -14,7 +14,7 @@ use super::hedge::{Decision, Hedge, give_up};
 use crate::metrics::ServerMetrics;
 use crate::runtime::Runtime;
 use crate::server::dialling::{DialRequest, Started};
-use crate::server::throttling::{Admitted, Shaping};
+use crate::server::throttling::Admitted;
 use crate::server::{Policed, Server};
 use crate::tunnel::{Port, PortOutput, Tunnel};
 
@@ -28,10 +28,8 @@ pub(crate) struct FrontendStream<R: Runtime> {
     at: StreamRef,
     /// While the dial is not answered, and may be given to another agent.
     hedge: Option<Box<Hedge<R>>>,
-    /// The leave that it was dialled with.
-    _admitted: Option<Admitted<R>>,
-    /// Where its bytes are limited.
-    shaping: Option<Box<Shaping<R>>>,
+    /// The leave that it was dialled with, where one is needed: its bytes may be limited.
+    admitted: Option<Box<Admitted<R>>>,
     metrics: Arc<ServerMetrics>,
     /// When the bytes that are being written were taken.
     taken: Option<Instant>,
@@ -60,8 +58,7 @@ impl<R: Runtime> FrontendStream<R> {
             },
             tunnel,
             stream,
-            shaping: admitted.as_ref().and_then(Admitted::shaping).map(Box::new),
-            _admitted: admitted,
+            admitted: admitted.map(Box::new),
             metrics: Arc::clone(&server.metrics),
             taken: None,
             policed,
@@ -80,19 +77,16 @@ impl<R: Runtime> FrontendStream<R> {
     /// The next output; on `None` the task is woken when there is one.
     pub(crate) fn poll_output(&mut self, cx: &mut Context<'_>) -> Option<StreamOutput> {
         let now = self.runtime.now();
-        if let Some(shaping) = &mut self.shaping {
-            shaping.poll(cx);
-            if shaping.holds(Direction::ToFrontend) {
-                return None;
-            }
+        if let Some(admitted) = &mut self.admitted
+            && admitted.holds(cx, Direction::ToFrontend)
+        {
+            return None;
         }
         let output = self
             .tunnel
             .with_stream(cx, self.stream, |link| link.poll_stream(now, self.stream));
-        if let (Some(shaping), Some(StreamOutput::Data(data))) = (&mut self.shaping, &output) {
-            shaping.pass(Direction::ToFrontend, data.len());
-            // Woken for the next bytes.
-            shaping.poll(cx);
+        if let (Some(admitted), Some(StreamOutput::Data(data))) = (&mut self.admitted, &output) {
+            admitted.pass(Direction::ToFrontend, data.len());
         }
         let Some(hedge) = &mut self.hedge else {
             return output;
@@ -155,19 +149,18 @@ impl<R: Runtime> Drop for FrontendStream<R> {
 
 impl<R: Runtime> Port for FrontendStream<R> {
     fn wants_data(&mut self, cx: &mut Context<'_>) -> bool {
-        if let Some(shaping) = &mut self.shaping {
-            shaping.poll(cx);
-            if shaping.holds(Direction::ToEndpoint) {
-                return false;
-            }
+        if let Some(admitted) = &mut self.admitted
+            && admitted.holds(cx, Direction::ToEndpoint)
+        {
+            return false;
         }
         self.tunnel
             .with(|link| link.wants_frontend_data(self.stream))
     }
 
     fn push(&mut self, data: Bytes) {
-        if let Some(shaping) = &mut self.shaping {
-            shaping.pass(Direction::ToEndpoint, data.len());
+        if let Some(admitted) = &mut self.admitted {
+            admitted.pass(Direction::ToEndpoint, data.len());
         }
         self.tunnel
             .with(|link| link.handle_frontend_data(self.stream, data));
