@@ -43,26 +43,22 @@ impl Cluster {
     fn start() -> Self {
         let (api, sites) = (FakeApiServer::start(), [(); COUNT].map(|()| Site::new()));
         let [first, others @ ..] = &sites;
-        let more: Vec<_> = others.iter().map(Site::ip).collect();
-        // One CA for all.
-        first.issue(&first.file(""), &more);
+        let mut server_flags = first.share_certificates(&others.iter().collect::<Vec<_>>());
         let kubeconfig = first.file("kubeconfig");
         let user = json!({"token": "of the daemon"});
         fs::write(&kubeconfig, api.kubeconfig(json!({}), user)).unwrap();
         let kubeconfig = format!("--kubeconfig={}", kubeconfig.display());
-        let certificate =
-            |flag: &str, file: &str| format!("--{flag}={}", first.file(file).display());
-        let server_flags = vec![
-            certificate("cluster-cert", "cluster.crt"),
-            certificate("cluster-key", "cluster.key"),
-            certificate("cluster-ca-cert", "cluster-ca.crt"),
+        server_flags.extend([
             "--delete-existing-uds-file".to_owned(),
             "--graceful-shutdown-timeout=1h".to_owned(),
             "--enable-lease-controller".to_owned(),
             kubeconfig.clone(),
-        ];
+        ]);
         let mut agent_flags = vec!["--count-server-leases".to_owned(), kubeconfig];
-        agent_flags.extend(more.iter().map(|ip| format!("--proxy-server-host={ip}")));
+        let hosts = others
+            .iter()
+            .map(|site| format!("--proxy-server-host={}", site.ip()));
+        agent_flags.extend(hosts);
         let mut cluster = Self {
             servers: Vec::new(),
             agents: Vec::new(),

@@ -8,15 +8,8 @@ use support::stream::Stream;
 #[test]
 fn an_agent_is_connected_to_servers_at_two_addresses_and_finds_each_again() {
     let (one, other) = (Site::new(), Site::new());
-    // One CA for both.
-    one.issue(&one.file(""), &[other.ip()]);
-    let flag = |name: &str, file: &str| format!("--{name}={}", one.file(file).display());
-    let shared = [
-        flag("cluster-cert", "cluster.crt"),
-        flag("cluster-key", "cluster.key"),
-        flag("cluster-ca-cert", "cluster-ca.crt"),
-        "--server-count=2".to_owned(),
-    ];
+    let mut shared = one.share_certificates(&[&other]);
+    shared.push("--server-count=2".to_owned());
     let mut flags: Vec<&str> = shared.iter().map(String::as_str).collect();
     let mut first = one.start_server(Front::ConnectUnix, &flags);
     flags.push("--delete-existing-uds-file");

@@ -1,5 +1,6 @@
 //! Dials that another agent serves, since the first one does not, and agents that are asked for by their labels.
 
+use std::io;
 use std::time::Duration;
 
 use dialback_core::Packet;
@@ -76,27 +77,35 @@ fn what_one_agent_leaves_unanswered_another_serves_and_the_first_is_told_to_give
     });
 }
 
+/// What comes of a dial whose agent is lost before it answers, when another agent is there by then.
+async fn lost_before_its_answer(dial_hedging: bool) -> io::Result<()> {
+    let pki = Pki::new();
+    let server = server(&pki, "default", dial_hedging);
+    let mut lost = PlayedAgent::connect(&pki, server.agent_address, "lost").await;
+    let echo = Endpoint::echo().await;
+    let (socket, address) = (server.socket(), echo.address.to_string());
+    // Alone it is asked first, and no other is there to be asked as well.
+    let dialling = tokio::spawn(async move { connect(&socket, &address).await });
+    lost.next_dial().await;
+    let good = RunningAgent::start(&pki, server.agent_address, AgentOptions::default());
+    server.agents(2).await;
+    drop(lost);
+    let dialled = within("the dial is answered", dialling).await.unwrap();
+    let answer = match dialled {
+        Ok(mut stream) => {
+            exchange(&mut stream, b"in its place").await;
+            Ok(())
+        }
+        Err(error) => Err(io::Error::other(error.to_string())),
+    };
+    good.stop().await;
+    server.stop(Duration::ZERO).await;
+    answer
+}
+
 #[test]
 fn an_agent_that_is_lost_before_it_answers_is_replaced() {
-    run(async |_| {
-        let pki = Pki::new();
-        let server = server(&pki, "default", true);
-        let mut lost = PlayedAgent::connect(&pki, server.agent_address, "lost").await;
-        let echo = Endpoint::echo().await;
-        let (socket, address) = (server.socket(), echo.address.to_string());
-        // Alone it is asked first, and no other is there to be asked as well.
-        let dialling = tokio::spawn(async move { connect(&socket, &address).await });
-        lost.next_dial().await;
-        let good = RunningAgent::start(&pki, server.agent_address, AgentOptions::default());
-        server.agents(2).await;
-        drop(lost);
-        let dialled = within("the other agent serves", dialling).await.unwrap();
-        let mut stream = dialled.unwrap();
-        exchange(&mut stream, b"in its place").await;
-        drop(stream);
-        good.stop().await;
-        server.stop(Duration::ZERO).await;
-    });
+    run(async |_| lost_before_its_answer(true).await.unwrap());
 }
 
 #[test]
@@ -128,22 +137,7 @@ fn an_agent_that_has_no_room_is_passed_over() {
 
 #[test]
 fn without_hedging_a_dial_is_its_agents_alone() {
-    run(async |_| {
-        let pki = Pki::new();
-        let server = server(&pki, "default", false);
-        let mut lost = PlayedAgent::connect(&pki, server.agent_address, "lost").await;
-        let echo = Endpoint::echo().await;
-        let (socket, address) = (server.socket(), echo.address.to_string());
-        let dialling = tokio::spawn(async move { connect(&socket, &address).await });
-        lost.next_dial().await;
-        let good = RunningAgent::start(&pki, server.agent_address, AgentOptions::default());
-        server.agents(2).await;
-        drop(lost);
-        let dialled = within("the dial fails", dialling).await.unwrap();
-        assert!(dialled.is_err());
-        good.stop().await;
-        server.stop(Duration::ZERO).await;
-    });
+    run(async |_| assert!(lost_before_its_answer(false).await.is_err()));
 }
 
 /// Asks for a tunnel with labels; the first line of the answer, and the agent that it names.

@@ -123,14 +123,8 @@ fn reissue(site: &Site, names: &[String], before: Duration, valid: Duration) {
 #[test]
 fn every_host_of_an_agent_is_gone_to() {
     let (one, other) = (Site::new(), Site::new());
-    one.issue(&one.file(""), &[other.ip()]);
-    let flag = |name: &str, file: &str| format!("--{name}={}", one.file(file).display());
-    let shared = [
-        flag("cluster-cert", "cluster.crt"),
-        flag("cluster-key", "cluster.key"),
-        flag("cluster-ca-cert", "cluster-ca.crt"),
-        "--server-count=2".to_owned(),
-    ];
+    let mut shared = one.share_certificates(&[&other]);
+    shared.push("--server-count=2".to_owned());
     let shared: Vec<&str> = shared.iter().map(String::as_str).collect();
     let _first = one.start_server(
         Front::ConnectUnix,

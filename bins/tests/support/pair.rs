@@ -76,6 +76,17 @@ impl Site {
         assert!(issued.success(), "dialback certs: {issued}");
     }
 
+    /// The flags of servers at this site and at others, under one CA, which agents of this site trust.
+    pub(crate) fn share_certificates(&self, others: &[&Self]) -> Vec<String> {
+        let more: Vec<_> = others.iter().map(|site| site.ip()).collect();
+        self.issue(self.folder.path(), &more);
+        vec![
+            self.flag("cluster-cert", "cluster.crt"),
+            self.flag("cluster-key", "cluster.key"),
+            self.flag("cluster-ca-cert", "cluster-ca.crt"),
+        ]
+    }
+
     pub(crate) fn ip(&self) -> Ipv4Addr {
         self.address.ip()
     }

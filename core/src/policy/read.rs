@@ -10,7 +10,6 @@ use super::peers::{AgentMatch, IdentityMatch};
 use super::{Action, Effect, Mode, Policy, Rule, Tenant, TenantId};
 use crate::yaml::{self, Fields};
 
-const API_VERSION: &str = "dialback/v1";
 const KIND: &str = "Policy";
 
 impl Policy {
@@ -22,11 +21,7 @@ impl Policy {
         let document = yaml::parse(text)?;
         let mut problems = Vec::new();
         let mut fields = Fields::of(&document, String::new(), &mut problems);
-        for (field, expected) in [("apiVersion", API_VERSION), ("kind", KIND)] {
-            if fields.text(field) != expected {
-                fields.refuse(field, format!("is to be {expected}"));
-            }
-        }
+        fields.is_to_be(KIND);
         let mode = fields.value("mode", mode).unwrap_or_default();
         let default = fields.value("default", effect).unwrap_or_default();
         let tenants = fields.objects("tenants", tenant);

@@ -22,7 +22,7 @@ pub use limit::{Limit, LimitSubject, Rate, ThrottleConfig};
 use queue::Queue;
 pub use queue::WaiterId;
 pub use read::ThrottleError;
-use table::{Counted, Table};
+use table::{Counted, CountsId, Table};
 pub use ticket::{Direction, Ticket};
 
 /// Whom a dial is for.
@@ -185,18 +185,15 @@ impl Throttle {
 
     /// A stream has ended, or its dial has failed.
     pub fn release(&mut self, ticket: Ticket) {
-        for id in ticket.held {
-            // What is counted no more has no limit any more.
-            if let Some(counts) = self.counted.get(id) {
-                counts.leave();
-            }
+        for id in ticket.held.into_iter().chain(ticket.agent) {
+            self.leave(id);
         }
     }
 
     /// So many bytes of a stream have passed; [`Ticket::waits_until`] says until when no more may.
     pub fn pass(&mut self, now: Instant, ticket: &mut Ticket, direction: Direction, bytes: usize) {
         let mut longest = None;
-        for id in &ticket.held {
+        for id in ticket.held.iter().chain(&ticket.agent) {
             let counts = self.counted.get(*id);
             let wait = counts.and_then(|counts| counts.pass(now, direction, bytes));
             longest = longest.max(wait);
@@ -210,9 +207,21 @@ impl Throttle {
         Some(self.refusal(&full))
     }
 
-    /// A dial is given to this agent, and counts for it too.
+    /// A dial is given to this agent, and counts for it and no more for the one before.
     pub fn take_agent(&mut self, now: Instant, agent: &str, ticket: &mut Ticket) {
+        for id in std::mem::take(&mut ticket.agent) {
+            self.leave(id);
+        }
+        let held = std::mem::take(&mut ticket.held);
         self.count(now, ticket, |limit| limit.agent_key(agent));
+        ticket.agent = std::mem::replace(&mut ticket.held, held);
+    }
+
+    /// What is counted no more has no limit any more.
+    fn leave(&mut self, id: CountsId) {
+        if let Some(counts) = self.counted.get(id) {
+            counts.leave();
+        }
     }
 
     /// When [`Throttle::poll`] has something to do, should nothing else happen.

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use super::limit::{Limit, LimitSubject, Rate, ThrottleConfig};
 use crate::policy::Glob;
-use crate::yaml::{self, Fields, Problem, YamlError};
+use crate::yaml::{self, Fields, Listed, Problem, YamlError};
 
-const API_VERSION: &str = "dialback/v1";
 const KIND: &str = "Throttle";
 
 /// The most limits of a file: each dial is counted in all that are for it.
@@ -26,13 +25,8 @@ pub enum ThrottleError {
     #[error(transparent)]
     Yaml(#[from] YamlError),
     /// Fields that don't belong there or make no sense: all of them.
-    #[error("{}", list(.0))]
+    #[error("{}", Listed(.0))]
     Fields(Vec<Problem>),
-}
-
-fn list(problems: &[Problem]) -> String {
-    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-    problems.join("; ")
 }
 
 impl ThrottleConfig {
@@ -44,11 +38,7 @@ impl ThrottleConfig {
         let document = yaml::parse(text)?;
         let mut problems = Vec::new();
         let mut fields = Fields::of(&document, String::new(), &mut problems);
-        for (field, expected) in [("apiVersion", API_VERSION), ("kind", KIND)] {
-            if fields.text(field) != expected {
-                fields.refuse(field, format!("is to be {expected}"));
-            }
-        }
+        fields.is_to_be(KIND);
         let default = Self::default();
         let max_wait = fields.value("maxWait", seconds).unwrap_or(default.max_wait);
         let max_waiting = fields

@@ -227,8 +227,12 @@ fn tenants_and_agents_are_limited_where_there_are_some() {
     let refusal = throttle.agent_refusal(now, "agent-1").unwrap();
     assert_eq!(refusal.what, "limit \"agent\" of 1 streams of each agent");
     assert_eq!(throttle.agent_refusal(now, "agent-2"), None);
-    throttle.release(held);
+    // Another agent was quicker.
+    throttle.take_agent(now, "agent-2", &mut held);
     assert_eq!(throttle.agent_refusal(now, "agent-1"), None);
+    assert!(throttle.agent_refusal(now, "agent-2").is_some());
+    throttle.release(held);
+    assert_eq!(throttle.agent_refusal(now, "agent-2"), None);
 }
 
 #[test]

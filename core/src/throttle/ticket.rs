@@ -27,6 +27,8 @@ impl Direction {
 pub struct Ticket {
     /// Where it counts.
     pub(super) held: Vec<CountsId>,
+    /// Where it counts for its agent.
+    pub(super) agent: Vec<CountsId>,
     /// Its bytes are counted too.
     pub(super) is_shaped: bool,
     pub(super) until: [Option<Instant>; 2],

@@ -1,5 +1,7 @@
 //! What can be wrong with a file before anybody asks what it means.
 
+use std::fmt;
+
 use thiserror::Error;
 
 /// A file that is no YAML, or too much of it.
@@ -73,4 +75,17 @@ pub enum Problem {
         /// What is wrong with it.
         why: String,
     },
+}
+
+/// Problems, one behind the other.
+pub(crate) struct Listed<'a>(pub(crate) &'a [Problem]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, problem) in self.0.iter().enumerate() {
+            let separator = if at == 0 { "" } else { "; " };
+            write!(f, "{separator}{problem}")?;
+        }
+        Ok(())
+    }
 }

@@ -156,6 +156,15 @@ impl<'a> Fields<'a> {
         Some(&entry.value.value)
     }
 
+    /// Says so unless the document is of this kind, in our first version.
+    pub(crate) fn is_to_be(&mut self, kind: &str) {
+        for (field, expected) in [("apiVersion", "dialback/v1"), ("kind", kind)] {
+            if self.text(field) != expected {
+                self.refuse(field, format!("is to be {expected}"));
+            }
+        }
+    }
+
     /// Says that the object makes no sense, or its field `name` if that is not empty.
     pub(crate) fn refuse(&mut self, name: &str, why: impl Into<String>) {
         let path = if name.is_empty() {

@@ -5,5 +5,6 @@ mod error;
 mod fields;
 
 pub(crate) use document::{Node, Value, parse};
+pub(crate) use error::Listed;
 pub use error::{Problem, YamlError};
 pub(crate) use fields::Fields;

@@ -97,6 +97,9 @@ impl<R: Runtime> Server<R> {
                     // An agent that does not hear of it in time finds out by itself.
                     let _ = timeout_at(&self.runtime, deadline, connection.end()).await;
                 }
+                // With its links, whose transports are lost now.
+                drop(connection);
+                self.agent_connection_ended();
             }
             Err(error) => tracing::warn!(%peer, %error, "HTTP/2 connection of an agent failed"),
         }

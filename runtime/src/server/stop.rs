@@ -111,6 +111,11 @@ impl Stop {
         self.agents.hold()
     }
 
+    /// Whether tunnels are being ended, or have been.
+    fn is_ending(&self) -> bool {
+        *self.stage.borrow() >= Stage::EndingTunnels
+    }
+
     /// Whether no new streams are wanted any more.
     pub(super) fn is_draining(&self) -> bool {
         *self.stage.borrow() >= Stage::Draining
@@ -150,6 +155,13 @@ impl<R: Runtime> Server<R> {
         }
         self.stop.frontends.none_left(&self.runtime, deadline).await;
         Stopped::Cut
+    }
+
+    /// An agent's connection has ended. One that came at the last moment may have left a tunnel that waits for another.
+    pub(super) fn agent_connection_ended(&self) {
+        if self.stop.is_ending() {
+            self.end_suspended_tunnels();
+        }
     }
 
     /// Ends the tunnels that wait for another transport, which would come to a server that is gone.

@@ -100,6 +100,9 @@ impl<R: Runtime> FrontendStream<R> {
             Decision::Other(leg, output) => {
                 give_up(&self.tunnel, self.stream, now);
                 self.tunnel = leg.tunnel;
+                if let Some(admitted) = &mut self.admitted {
+                    admitted.take_agent(self.tunnel.peer_id());
+                }
                 self.stream = leg.stream;
                 self.policed = leg.policed;
                 if output.is_some() {
