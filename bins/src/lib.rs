@@ -1,5 +1,6 @@
 //! `proxy-server` and `proxy-agent`, drop-in for Konnectivity's, and the parts of the `dialback` tool.
 
+mod audit;
 pub mod bench;
 pub mod certs;
 pub mod daemon;

@@ -316,18 +316,55 @@ fn dials_go_round_agents_that_are_ill() {
     assert_nothing_left(&folder);
 }
 
+/// How well the limit holds is asserted where time is virtual: `throttle` of the simulation.
+#[test]
+fn a_throttled_destination_is_measured_beside_another() {
+    for front in ["connect", "grpc"] {
+        let folder = Scratch::new();
+        let more = ["--scenario=throttle", "--seconds=3", "--front", front];
+        let output = bench(&folder, &more).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let figure = serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+        assert_eq!(figure["unit"], "MiB/s");
+        assert_eq!(figure["limit_mib_s"].as_f64(), Some(20.0), "{figure}");
+        // A second's worth at most, and what was on its way when it was begun to count.
+        let value = figure["value"].as_f64().unwrap();
+        assert!(value > 0.0 && value < 40.0, "{figure}");
+        for field in ["p50", "p99", "echo_slowdown"] {
+            assert!(figure[field].as_f64().unwrap() > 0.0, "{field}: {figure}");
+        }
+        assert!(figure["relay"].is_null(), "{figure}");
+        assert_nothing_left(&folder);
+    }
+}
+
+/// Measures with these flags, and expects figures in these fields.
+fn has_figures(flags: &[&str], fields: &[&str]) {
+    let folder = Scratch::new();
+    let output = bench(&folder, flags).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let figure = serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+    for field in fields {
+        assert!(figure[*field].as_f64().unwrap() > 0.0, "{figure}");
+    }
+    assert_nothing_left(&folder);
+}
+
 #[cfg(feature = "smol")]
 #[test]
 fn another_runtime_is_measured_beside_tokio() {
-    let folder = Scratch::new();
-    let more = ["--scenario=echo", "--seconds=1", "--runtime=smol"];
-    let output = bench(&folder, &more).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let figure = serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
-    for field in ["value", "tokio", "ratio_to_tokio", "relay"] {
-        assert!(figure[field].as_f64().unwrap() > 0.0, "{figure}");
-    }
-    assert_nothing_left(&folder);
+    has_figures(
+        &["--scenario=echo", "--seconds=1", "--runtime=smol"],
+        &["value", "tokio", "ratio_to_tokio", "relay"],
+    );
+}
+
+#[test]
+fn an_audit_log_is_measured_beside_none() {
+    has_figures(
+        &["--scenario=dial", "--seconds=1", "--audit"],
+        &["value", "unaudited", "ratio_to_unaudited", "relay"],
+    );
 }
 
 #[test]

@@ -75,18 +75,8 @@ fn a_bad_file_stops_the_start_with_one_line_that_says_where() {
     let site = Site::new();
     let file = site.file("policy.yaml");
     fs::write(&file, "apiVersion: dialback/v1\nkind: Policy\nrulez: []\n").unwrap();
-    let flag = |flag: &str, file: &str| format!("--{flag}={}", site.file(file).display());
-    let output = Command::new(env!("CARGO_BIN_EXE_proxy-server"))
-        .args([
-            flag("policy-file", "policy.yaml"),
-            flag("cluster-cert", "cluster.crt"),
-            flag("cluster-key", "cluster.key"),
-            flag("cluster-ca-cert", "cluster-ca.crt"),
-            flag("uds-name", "server.sock"),
-            "--server-port=0".to_owned(),
-        ])
-        .output()
-        .unwrap();
+    let flag = format!("--policy-file={}", file.display());
+    let output = site.refused_server(&[flag]);
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
     let told = format!(

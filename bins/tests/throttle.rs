@@ -6,11 +6,11 @@ mod support;
 use std::fs;
 use std::io::Read;
 use std::net::TcpListener;
-use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use support::daemon::eventually;
 use support::pair::{Front, Pair, Site};
-use support::stream::{Stream, request};
+use support::stream::{Stream, established, request};
 
 const ON_HANGUP: &str = "--certificate-reload-interval=0s";
 const REFUSED: &str = r#"dialback_throttled_dials_total{result="refused"}"#;
@@ -23,7 +23,9 @@ fn limits(streams: u32) -> String {
 
 /// A pair with a throttle file, whose path is given too.
 fn start(content: &str) -> (Pair, std::path::PathBuf) {
-    let folder = std::env::temp_dir().join(format!("dialback-throttle-{}", std::process::id()));
+    static STARTED: AtomicU32 = AtomicU32::new(0);
+    let (process, number) = (std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
+    let folder = std::env::temp_dir().join(format!("dialback-throttle-{process}-{number}"));
     fs::create_dir_all(&folder).unwrap();
     let file = folder.join("throttle.yaml");
     fs::write(&file, content).unwrap();
@@ -77,24 +79,30 @@ fn what_is_over_a_limit_is_told_when_to_come_again_and_a_good_file_holds_at_once
 }
 
 #[test]
+fn who_waits_is_served_when_a_changed_file_makes_room() {
+    let patient = |streams| limits(streams).replace("maxWait: 0", "maxWait: 3600s");
+    let (mut pair, file) = start(&patient(1));
+    let first = Stream::open(&pair.site);
+    let endpoint = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut waiting = request(&pair.site.socket(), endpoint.local_addr().unwrap()).unwrap();
+    pair.server.reaches("dialback_throttle_waiting_dials", 1.0);
+    fs::write(&file, patient(2)).unwrap();
+    pair.server.hang_up();
+    established(&mut waiting).unwrap();
+    pair.server.reaches("dialback_throttle_waiting_dials", 0.0);
+    drop((first, waiting, endpoint));
+    pair.until_at_rest();
+    drop(pair);
+    fs::remove_dir_all(file.parent().unwrap()).unwrap();
+}
+
+#[test]
 fn a_bad_file_stops_the_server_at_the_start() {
     let site = Site::new();
     let file = site.file("throttle.yaml");
     fs::write(&file, limits(0)).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_proxy-server"))
-        .args(["--server-port=0", "--mode=http-connect"])
-        .arg(format!("--uds-name={}", site.socket().display()))
-        .args(
-            [
-                ("cert", "cluster.crt"),
-                ("key", "cluster.key"),
-                ("ca-cert", "cluster-ca.crt"),
-            ]
-            .map(|(flag, name)| format!("--cluster-{flag}={}", site.file(name).display())),
-        )
-        .arg(format!("--throttle-file={}", file.display()))
-        .output()
-        .unwrap();
+    let flag = format!("--throttle-file={}", file.display());
+    let output = site.refused_server(&[flag]);
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8(output.stderr).unwrap();
     let line = told.lines().find(|line| line.contains("--throttle-file"));

@@ -147,7 +147,8 @@ impl Agent {
     /// One endpoint, from its dial to its end.
     fn dial(self: &Arc<Self>, id: StreamId, address: &str) {
         let dialled = TcpStream::connect(address);
-        let told = dialled.as_ref().map(drop).map_err(ToString::to_string);
+        let told = dialled.as_ref().map(|socket| socket.peer_addr().ok());
+        let told = told.map_err(ToString::to_string);
         let wanted = self.input(|state, now| state.link.handle_dialled(now, id, told));
         let Some(socket) = dialled.ok().filter(|_| wanted) else {
             return;

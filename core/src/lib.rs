@@ -16,7 +16,8 @@
 //! | [`client::Tunnel`] | a frontend's own side of a Proxy stream |
 //!
 //! Beside them [`wire`] has the bytes of the protocol, [`connect`] the HTTP-CONNECT requests and answers,
-//! [`http2`] what has to happen in front of an HTTP/2 library, and [`connectivity`] the configuration of frontends.
+//! [`http2`] what has to happen in front of an HTTP/2 library, [`connectivity`] the configuration of frontends, and [`audit`]
+//! what is written down of it all.
 //!
 //! # Driving a machine
 //!
@@ -52,7 +53,7 @@
 //! assert_eq!(address, "10.0.0.1:443");
 //!
 //! // The driver has connected. The answer travels back, and the frontend is told.
-//! agent.handle_dialled(now, dialled, Ok(()));
+//! agent.handle_dialled(now, dialled, Ok(None));
 //! while let Some(packet) = agent.poll_transmit(now) {
 //!     server.handle_packet(now, packet);
 //! }
@@ -78,12 +79,16 @@
 #![warn(missing_docs)]
 
 pub mod agent;
+pub mod audit;
 mod byte_queue;
 pub mod client;
+mod clip;
 mod close;
 pub mod connect;
 pub mod connectivity;
 mod entropy;
+#[cfg(test)]
+mod epoch;
 pub mod http2;
 mod identity;
 mod ids;
@@ -98,6 +103,7 @@ pub mod throttle;
 pub mod wire;
 mod yaml;
 
+pub use clip::clip;
 pub use close::{CloseReason, Initiator};
 pub use entropy::Entropy;
 pub use identity::{Identity, ServiceAccount, UnixCredentials};

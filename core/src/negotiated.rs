@@ -9,6 +9,8 @@ use crate::wire::Extensions;
 pub struct Negotiated {
     /// With `flow-control/1`: the window in bytes that the peer granted us on each new stream.
     pub peer_window_bytes: Option<u64>,
+    /// `dialled-address/1`: the agent tells which address it connected to.
+    pub dialled_address: bool,
     /// `drain/1`: the server says when it is about to stop.
     pub drain: bool,
     /// `half-close/1`: one direction of a stream may end before the other.
@@ -29,6 +31,7 @@ impl Negotiated {
             peer_window_bytes: theirs
                 .flow_control
                 .filter(|_| agreed.flow_control.is_some()),
+            dialled_address: agreed.dialled_address,
             drain: agreed.drain,
             half_close: agreed.half_close,
             reset: agreed.reset,

@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 use dialback_core::wire::{
     Decoded, Extensions, Frame, ResumeAnswer, ResumeOffer, SessionGrant, decode,
 };
-use dialback_core::{ConnectId, Packet};
+use dialback_core::{ConnectId, DialId, Packet};
 use serde_json::Value;
 
 /// gRPC's prefix of a message, in bytes.
@@ -34,6 +34,12 @@ fn every_packet_decodes_and_encodes_to_the_same_bytes() {
     for vector in packets {
         let connect_id = || ConnectId::new(number(&vector["connectID"]));
         let expected = match vector["type"].as_i64().unwrap() {
+            1 => Packet::DialResponse {
+                dial: DialId(number(&vector["random"])),
+                connect_id: connect_id(),
+                error: String::new(),
+                address: Some(vector["endpointAddress"].as_str().unwrap().parse().unwrap()),
+            },
             100 => Packet::WindowUpdate {
                 connect_id: connect_id(),
                 bytes: number(&vector["bytes"]).try_into().unwrap(),
@@ -59,7 +65,7 @@ fn every_packet_decodes_and_encodes_to_the_same_bytes() {
         frame.advance(PREFIX);
         assert_eq!(frame.copy_to_bytes(frame.remaining()), encoded, "{name}");
     }
-    assert_eq!(packets.len(), 9);
+    assert_eq!(packets.len(), 11);
 }
 
 #[test]
@@ -79,5 +85,5 @@ fn every_header_is_read_and_written_alike() {
         };
         assert_eq!(written, value);
     }
-    assert_eq!(headers.len(), 4);
+    assert_eq!(headers.len(), 5);
 }

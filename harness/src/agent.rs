@@ -152,6 +152,7 @@ impl AgentEnd {
                 return true;
             };
             let connected = dialled.is_ok();
+            let dialled = dialled.map(|()| address.parse().ok());
             let wanted = self.input(|link| link.handle_dialled(now, stream, dialled));
             if !(connected && wanted) {
                 self.input(|link| link.handle_endpoint_gone(now, stream));

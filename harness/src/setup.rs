@@ -47,6 +47,8 @@ pub struct Setup {
     pub flow_control: bool,
     /// Both ends agree on `half-close/1`, and CONNECT frontends use it.
     pub half_close: bool,
+    /// Both ends agree on `dialled-address/1`.
+    pub dialled_address: bool,
     /// Both ends agree on `drain/1`.
     pub drain: bool,
     /// Both ends agree on `reset/1`.
@@ -74,6 +76,7 @@ impl Setup {
     pub fn extended() -> Self {
         Self {
             flow_control: true,
+            dialled_address: true,
             drain: true,
             half_close: true,
             reset: true,

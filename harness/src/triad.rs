@@ -136,6 +136,7 @@ impl Triad {
         let window = peer.receive_window_bytes;
         Negotiated {
             peer_window_bytes: self.setup.flow_control.then_some(window),
+            dialled_address: self.setup.dialled_address,
             drain: self.setup.drain,
             half_close: self.setup.half_close,
             reset: self.setup.reset,
@@ -405,7 +406,7 @@ impl Triad {
                         self.sessions.confirm(link, resumption);
                     }
                     LinkEvent::Broken(error) => panic!("{link}: an honest agent, but {error}"),
-                    LinkEvent::Down => {
+                    LinkEvent::Down(_) => {
                         self.router.agent_disconnected(link);
                         self.sessions.end(link);
                     }

@@ -53,7 +53,7 @@ fn failures(t: &mut Triad, link: LinkId) -> Vec<DialFailure> {
             | LinkEvent::ResumptionConfirmed { .. }
             | LinkEvent::Silent
             | LinkEvent::Broken(_)
-            | LinkEvent::Down
+            | LinkEvent::Down(_)
             | LinkEvent::Retired => None,
         })
         .collect()
@@ -202,6 +202,7 @@ fn the_answer_echoes_the_dial_id_and_ids_count_from_one() {
             dial: DialId(dial),
             connect_id: ConnectId::new(connect_id),
             error: String::new(),
+            address: None,
         })
         .into();
     assert_eq!(t[grpc].received(), answers);

@@ -63,6 +63,17 @@ pub enum PeerAddr {
     Unix,
 }
 
+impl PeerAddr {
+    /// The address of a TCP peer.
+    #[must_use]
+    pub const fn tcp(self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(address),
+            Self::Unix => None,
+        }
+    }
+}
+
 impl fmt::Display for PeerAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -354,6 +354,7 @@ fn out_of_order() -> Vec<Packet> {
                 dial: DialId(12345),
                 connect_id,
                 error: error(),
+                address: None,
             },
         ]);
     }
@@ -390,11 +391,7 @@ fn packets_of_an_agent_out_of_order() {
             };
             agent
                 .call
-                .send(Packet::DialResponse {
-                    dial,
-                    connect_id: Some(connection),
-                    error: String::new(),
-                })
+                .send(Packet::dial_succeeded(dial, connection))
                 .await;
         };
         let (refused, ()) = tokio::join!(dialling, answering);

@@ -421,14 +421,8 @@ async fn narrow_server(listener: TcpListener) {
                     let Ok(Packet::DialRequest { dial, .. }) = call.recv().await else {
                         panic!("a dial comes first");
                     };
-                    let connect_id = ConnectId::new(1);
-                    let error = String::new();
-                    call.send(Packet::DialResponse {
-                        dial,
-                        connect_id,
-                        error,
-                    })
-                    .await;
+                    let connect_id = ConnectId::new(1).unwrap();
+                    call.send(Packet::dial_succeeded(dial, connect_id)).await;
                     let Ok(Packet::CloseRequest { connect_id }) = call.recv().await else {
                         panic!("a close comes next");
                     };

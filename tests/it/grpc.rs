@@ -131,6 +131,7 @@ fn packets_in_the_wrong_direction_are_ignored() {
                 dial: dialback_core::DialId(7),
                 connect_id: ConnectId::new(1),
                 error: String::new(),
+                address: None,
             },
         ];
         for packet in wrong.clone() {

@@ -6,6 +6,7 @@
     reason = "what a test does not expect fails it"
 )]
 
+mod audit;
 mod authentication;
 mod bad_input;
 mod connect;
@@ -13,6 +14,7 @@ mod connect_answers;
 mod connectivity;
 mod connector;
 mod contract;
+mod dialled_address;
 mod examples;
 mod faults;
 mod fleet;

@@ -121,11 +121,13 @@ impl GrpcFrontend {
                 dial: DialId(7),
                 connect_id,
                 error,
+                address: None,
             } if error.is_empty() => Ok(connect_id.unwrap()),
             Packet::DialResponse {
                 dial: DialId(7),
                 connect_id: None,
                 error,
+                address: None,
             } => Err(error),
             other => panic!("not the answer: {other:?}"),
         }

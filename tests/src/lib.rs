@@ -9,6 +9,7 @@
 #![expect(missing_debug_implementations, reason = "test support")]
 
 pub mod agent;
+pub mod audit;
 pub mod call;
 pub mod canary;
 pub mod descriptors;

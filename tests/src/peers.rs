@@ -132,15 +132,11 @@ impl PlayedAgent {
     /// Takes the next dial and answers that it succeeded.
     pub async fn accept_dial(&mut self, connect_id: i64) -> ConnectId {
         let dial = self.next_dial().await;
-        let connect_id = ConnectId::new(connect_id);
+        let connect_id = ConnectId::new(connect_id).unwrap();
         self.call
-            .send(Packet::DialResponse {
-                dial,
-                connect_id,
-                error: String::new(),
-            })
+            .send(Packet::dial_succeeded(dial, connect_id))
             .await;
-        connect_id.unwrap()
+        connect_id
     }
 }
 

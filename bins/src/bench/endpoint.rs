@@ -63,10 +63,14 @@ impl Role {
     }
 }
 
-/// A server on a loopback port of the system's choice; dropping it ends it.
+/// Where the endpoint is reached a second time: another destination to who tells them apart by their addresses.
+pub(super) const SECOND_HOST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// A server on loopback ports of the system's choice; dropping it ends it.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     address: SocketAddr,
+    second_address: SocketAddr,
     shared: Arc<Shared>,
     runtime: Option<Runtime>,
 }
@@ -89,16 +93,20 @@ impl Endpoint {
             .thread_name("endpoint")
             .enable_all()
             .build()?;
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        let entered = runtime.enter();
-        let listener = TcpListener::from_std(listener)?;
-        drop(entered);
         let shared = Arc::new(Shared::default());
-        runtime.spawn(accept(listener, Arc::clone(&shared)));
+        let listen = |host: Ipv4Addr| {
+            let listener = std::net::TcpListener::bind((host, 0))?;
+            listener.set_nonblocking(true)?;
+            let address = listener.local_addr()?;
+            let _entered = runtime.enter();
+            let listener = TcpListener::from_std(listener)?;
+            runtime.spawn(accept(listener, Arc::clone(&shared)));
+            io::Result::Ok(address)
+        };
+        let (address, second_address) = (listen(Ipv4Addr::LOCALHOST)?, listen(SECOND_HOST)?);
         Ok(Self {
             address,
+            second_address,
             shared,
             runtime: Some(runtime),
         })
@@ -107,6 +115,11 @@ impl Endpoint {
     /// Where it listens.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens on [`SECOND_HOST`].
+    pub(super) fn second_address(&self) -> SocketAddr {
+        self.second_address
     }
 
     /// The number of bytes that all sinks have taken so far.

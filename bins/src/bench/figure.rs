@@ -28,9 +28,34 @@ pub(super) struct Figure {
     /// The unit of the values.
     pub(super) unit: &'static str,
     ours: Summary,
-    /// Our other runtime, where it is compared with.
-    tokio: Option<Summary>,
+    /// Ours in another way, where that is compared with.
+    other: Option<(OtherWay, Summary)>,
     relay: Summary,
+}
+
+/// How else ours may be run, to compare with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OtherWay {
+    /// On tokio.
+    Tokio,
+    /// Without an audit log.
+    Unaudited,
+}
+
+impl OtherWay {
+    const fn field(self) -> &'static str {
+        match self {
+            Self::Tokio => "tokio",
+            Self::Unaudited => "unaudited",
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Tokio => "on tokio",
+            Self::Unaudited => "without an audit log",
+        }
+    }
 }
 
 /// The condensed readings of one side; CPU time by their sums, as it comes in coarse ticks.
@@ -83,14 +108,14 @@ impl Figure {
             streams,
             unit,
             ours: Summary::of(ours),
-            tokio: None,
+            other: None,
             relay: Summary::of(relay),
         }
     }
 
-    /// Beside what ours came to on tokio.
-    pub(super) fn beside_tokio(mut self, tokio: &[Reading]) -> Self {
-        self.tokio = Some(Summary::of(tokio));
+    /// Beside what ours came to in another way.
+    pub(super) fn beside(mut self, way: OtherWay, other: &[Reading]) -> Self {
+        self.other = Some((way, Summary::of(other)));
         self
     }
 
@@ -117,9 +142,9 @@ impl Figure {
         field("", "value", ours.value);
         field("", "relay", relay.value);
         field("", "ratio", self.ratio_to(relay));
-        if let Some(tokio) = &self.tokio {
-            field("", "tokio", tokio.value);
-            field("", "ratio_to_tokio", self.ratio_to(tokio));
+        if let Some((way, other)) = &self.other {
+            field("", way.field(), other.value);
+            field("ratio_to_", way.field(), self.ratio_to(other));
         }
         field("", "cpu_s_per_gib", ours.cpu_s_per_gib);
         field("relay_", "cpu_s_per_gib", relay.cpu_s_per_gib);
@@ -150,9 +175,10 @@ impl Figure {
     pub(super) fn row(&self) -> String {
         let number = |number: Option<f64>| number.map_or("-".to_owned(), |n| format!("{n:.1}"));
         let (ours, relay) = (&self.ours, &self.relay);
-        let tokio = self.tokio.as_ref().map(|tokio| {
-            let ratio = self.ratio_to(tokio).unwrap_or(f64::NAN);
-            format!("on tokio {}, ratio to it {ratio:.2}", number(tokio.value))
+        let other = self.other.as_ref().map(|(way, other)| {
+            let ratio = self.ratio_to(other).unwrap_or(f64::NAN);
+            let (words, value) = (way.words(), number(other.value));
+            format!("{words} {value}, ratio to it {ratio:.2}")
         });
         let beside = Measure::ALL.into_iter().filter_map(|measure| {
             let (ours, relay) = (ours.beside(measure), relay.beside(measure));
@@ -174,7 +200,7 @@ impl Figure {
             self.unit,
             self.ratio_to(relay)
                 .map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
-            tokio
+            other
                 .into_iter()
                 .chain(beside)
                 .chain(cpu)
@@ -246,7 +272,8 @@ mod tests {
     #[test]
     fn another_runtime_is_compared_with_tokio() {
         let [smol, tokio, relay] = [80.0, 100.0, 160.0].map(|value| [reading(value, 0.0, 0)]);
-        let figure = Figure::new("bulk-up", "grpc", 1, "MiB/s", &smol, &relay).beside_tokio(&tokio);
+        let figure = Figure::new("bulk-up", "grpc", 1, "MiB/s", &smol, &relay)
+            .beside(OtherWay::Tokio, &tokio);
         assert_eq!(
             figure.json(),
             r#"{"scenario":"bulk-up","front":"grpc","streams":1,"unit":"MiB/s","value":80.000,"relay":160.000,"ratio":0.500,"tokio":100.000,"ratio_to_tokio":0.800}"#

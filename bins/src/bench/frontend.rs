@@ -54,8 +54,21 @@ pub(super) enum Frontend {
 impl Frontend {
     /// Opens a connection and tells the endpoint what to do on it.
     pub(super) async fn dial(&self, role: Role) -> io::Result<Stream> {
+        self.open_within_limit(None, role).await
+    }
+
+    /// The same at another of the endpoint's addresses. The relay has only one.
+    pub(super) async fn dial_at(&self, address: SocketAddr, role: Role) -> io::Result<Stream> {
+        self.open_within_limit(Some(address), role).await
+    }
+
+    async fn open_within_limit(
+        &self,
+        address: Option<SocketAddr>,
+        role: Role,
+    ) -> io::Result<Stream> {
         let dial = async {
-            let mut stream = self.open().await?;
+            let mut stream = self.open(address).await?;
             stream.write_all(&[role.byte()]).await?;
             stream.flush().await?;
             Ok(stream)
@@ -66,9 +79,10 @@ impl Frontend {
         })
     }
 
-    async fn open(&self) -> io::Result<Stream> {
+    async fn open(&self, address: Option<SocketAddr>) -> io::Result<Stream> {
         match self {
             Self::HttpConnect { socket, target } => {
+                let target = address.unwrap_or(*target);
                 let mut stream = UnixStream::connect(socket).await?;
                 http::connect(&mut stream, &target.to_string()).await?;
                 Ok(Box::new(stream))
@@ -78,6 +92,7 @@ impl Frontend {
                 dials,
                 target,
             } => {
+                let target = address.unwrap_or(*target);
                 let turn = dials.fetch_add(1, Ordering::Relaxed);
                 let connection = &connections[turn % connections.len()];
                 Ok(Box::new(connection.dial(&target.to_string()).await?))

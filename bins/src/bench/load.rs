@@ -7,6 +7,7 @@ mod echo;
 mod idle;
 mod resume;
 mod stall;
+mod throttle;
 
 use std::io;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub(super) use echo::echo;
 pub(super) use idle::idle;
 pub(super) use resume::{Resumed, resume};
 pub(super) use stall::{BYSTANDERS, Stalled, stall};
+pub(super) use throttle::{Throttled, throttle};
 
 use super::endpoint::Endpoint;
 use super::statistics::{Latencies, Streams};

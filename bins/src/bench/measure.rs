@@ -19,6 +19,8 @@ pub(super) enum Measure {
     DialSlowdown,
     /// What the bulk streams beside carried, in MiB/s.
     Bulk,
+    /// What the operator lets pass, in MiB/s.
+    Limit,
     /// Growth of the larger process, in KiB per stream.
     ResidentPerStream,
     /// Growth of the larger process, in MiB.
@@ -43,7 +45,7 @@ pub(super) enum Measure {
 
 impl Measure {
     /// Every one, in the order in which they are told.
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::P50,
         Self::P99,
         Self::WorstP99,
@@ -51,6 +53,7 @@ impl Measure {
         Self::EchoSlowdown,
         Self::DialSlowdown,
         Self::Bulk,
+        Self::Limit,
         Self::ResidentPerStream,
         Self::ResidentGrowth,
         Self::HealthyP50,
@@ -73,6 +76,7 @@ impl Measure {
             Self::EchoSlowdown => "echo_slowdown",
             Self::DialSlowdown => "dial_slowdown",
             Self::Bulk => "bulk_mib_s",
+            Self::Limit => "limit_mib_s",
             Self::ResidentPerStream => "rss_kib_per_stream",
             Self::ResidentGrowth => "rss_growth_mib",
             Self::HealthyP50 => "healthy_p50",
@@ -96,6 +100,7 @@ impl Measure {
             Self::EchoSlowdown => "echo slowdown",
             Self::DialSlowdown => "dial slowdown",
             Self::Bulk => "bulk MiB/s",
+            Self::Limit => "limit MiB/s",
             Self::ResidentPerStream => "KiB/stream",
             Self::ResidentGrowth => "memory grown MiB",
             Self::HealthyP50 => "healthy p50 us",
@@ -119,6 +124,7 @@ impl Measure {
             | Self::EchoSlowdown
             | Self::DialSlowdown
             | Self::Bulk
+            | Self::Limit
             | Self::ResidentPerStream
             | Self::HealthyP50
             | Self::LateToHealthy

@@ -22,7 +22,7 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use self::endpoint::Endpoint;
-use self::figure::{Figure, Reading};
+use self::figure::{Figure, OtherWay, Reading};
 pub use self::load::LoadError;
 use self::scenario::Scenario;
 use self::side::Side;
@@ -63,6 +63,10 @@ pub struct Options {
     /// What the daemons run on; anything but tokio is measured beside tokio
     #[arg(long, value_enum, default_value_t = Runtime::Tokio)]
     runtime: Runtime,
+
+    /// Have the proxy server write an audit log, and measure it beside one without
+    #[arg(long, conflicts_with = "runtime")]
+    audit: bool,
 
     /// Print a JSON object for each scenario instead of a table
     #[arg(long)]
@@ -198,6 +202,7 @@ async fn measure_all(
             streams: streams(*scenario),
             seconds: options.seconds,
             runtime: options.runtime,
+            audit: options.audit,
         };
         let limit = OVERHEAD + 4 * Duration::from_secs(u64::from(options.seconds));
         let figure =
@@ -236,6 +241,7 @@ struct Run {
     streams: usize,
     seconds: u32,
     runtime: Runtime,
+    audit: bool,
 }
 
 /// Whose readings a side's are.
@@ -243,8 +249,8 @@ struct Run {
 enum Role {
     /// Dialback, as it was asked for.
     Ours,
-    /// Dialback on tokio, where something else was asked for.
-    Tokio,
+    /// Dialback in another way, to compare with.
+    Other,
     /// The bare relay.
     Relay,
 }
@@ -276,11 +282,19 @@ impl Run {
             &of(Role::Ours),
             &of(Role::Relay),
         );
-        Ok(if self.runtime == Runtime::Tokio {
-            figure
-        } else {
-            figure.beside_tokio(&of(Role::Tokio))
+        Ok(match self.other_way() {
+            Some(way) => figure.beside(way, &of(Role::Other)),
+            None => figure,
         })
+    }
+
+    /// How else ours is measured.
+    fn other_way(self) -> Option<OtherWay> {
+        if self.audit {
+            Some(OtherWay::Unaudited)
+        } else {
+            (self.runtime != Runtime::Tokio).then_some(OtherWay::Tokio)
+        }
     }
 
     async fn start(
@@ -289,30 +303,41 @@ impl Run {
         endpoint: &Endpoint,
         scratch: &Scratch,
     ) -> Result<Vec<(Role, Side)>, BenchError> {
+        let throttle = self.scenario.throttle();
         let mode = match self.front {
             Front::Connect => Mode::HttpConnect,
             Front::Grpc => Mode::Grpc,
         };
-        let [ours, tokio, relay] = ["ours", "tokio", "relay"].map(|side| format!("{side}-{round}"));
+        let [ours, other, relay] = ["ours", "other", "relay"].map(|side| format!("{side}-{round}"));
         let plan = side::Plan {
             name: &ours,
             target: endpoint.address(),
             path: self.scenario.path(),
             agents: self.scenario.agents(),
             server_flags: self.scenario.server_flags(),
+            throttle: throttle.as_deref(),
             scratch,
         };
-        let mut sides = vec![(
-            Role::Ours,
-            Side::ours(plan, mode, self.runtime.into()).await?,
-        )];
-        if self.runtime != Runtime::Tokio {
+        let log = scratch.path(&format!("audit-{round}.log"));
+        let log = format!("--audit-log-path={}", log.display());
+        let audited = [plan.server_flags, &[log.as_str()]].concat();
+        let ours = side::Plan {
+            server_flags: if self.audit {
+                &audited
+            } else {
+                plan.server_flags
+            },
+            ..plan
+        };
+        let ours = Side::ours(ours, mode, self.runtime.into()).await?;
+        let mut sides = vec![(Role::Ours, ours)];
+        if self.other_way().is_some() {
             let plan = side::Plan {
-                name: &tokio,
+                name: &other,
                 ..plan
             };
-            let tokio = Side::ours(plan, mode, RuntimeName::Tokio).await?;
-            sides.push((Role::Tokio, tokio));
+            let other = Side::ours(plan, mode, RuntimeName::Tokio).await?;
+            sides.push((Role::Other, other));
         }
         if self.scenario.has_relay() {
             let plan = side::Plan {

@@ -3,9 +3,11 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, SECOND_HOST};
 use super::figure::Reading;
-use super::load::{self, Balanced, Bulk, Direction, LoadError, Resumed, Stalled, Window};
+use super::load::{
+    self, Balanced, Bulk, Direction, LoadError, Resumed, Stalled, Throttled, Window,
+};
 use super::measure::Measure;
 use super::side::{PathConditions, Side};
 use super::statistics::{Latencies, Streams};
@@ -34,6 +36,9 @@ const LONG_PATH_RAMP: Duration = Duration::from_secs(9);
 const BALANCED_AGENTS: usize = 5;
 const BALANCED_DELAY: Duration = Duration::from_millis(5);
 
+/// What passes per second each way, in MiB, where `throttle` has a limit.
+const THROTTLED_MIB: u32 = 20;
+
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Scenario {
@@ -57,12 +62,15 @@ pub(super) enum Scenario {
     /// Time of 200 dials a second (--streams) over five agents, of which one answers 50 times as late and one swallows
     /// everything, with leastLoaded and --dial-hedging; how the others share them
     Balance,
+    /// Throughput to and from a destination with a limit of 20 MiB/s each way (--throttle-file), the direction that is
+    /// farther from it; a small exchange with another destination beside it. The relay has no limits
+    Throttle,
     /// Memory of a connection that says nothing
     Idle,
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::BulkDown,
         Self::BulkUp,
         Self::Echo,
@@ -72,6 +80,7 @@ impl Scenario {
         Self::LongPath,
         Self::Resume,
         Self::Balance,
+        Self::Throttle,
         Self::Idle,
     ];
 
@@ -87,6 +96,7 @@ impl Scenario {
             Self::LongPath => "long-path",
             Self::Resume => "resume",
             Self::Balance => "balance",
+            Self::Throttle => "throttle",
             Self::Idle => "idle",
         }
     }
@@ -94,7 +104,7 @@ impl Scenario {
     /// The unit of [`Reading::value`].
     pub(super) fn unit(self) -> &'static str {
         match self {
-            Self::BulkDown | Self::BulkUp | Self::LongPath => "MiB/s",
+            Self::BulkDown | Self::BulkUp | Self::LongPath | Self::Throttle => "MiB/s",
             Self::Echo => "us p50",
             Self::EchoUnderLoad | Self::StalledStream | Self::Balance => "us p99",
             Self::Dial => "dials/s",
@@ -106,7 +116,7 @@ impl Scenario {
     /// How many streams there are if the operator does not say.
     pub(super) fn default_streams(self) -> usize {
         match self {
-            Self::BulkDown | Self::BulkUp => 4,
+            Self::BulkDown | Self::BulkUp | Self::Throttle => 4,
             Self::Echo | Self::EchoUnderLoad | Self::StalledStream | Self::LongPath => 1,
             Self::Resume | Self::Balance => 200,
             Self::Dial => 8,
@@ -120,7 +130,7 @@ impl Scenario {
             Self::BulkDown | Self::BulkUp | Self::Echo | Self::Dial | Self::Resume => streams,
             Self::EchoUnderLoad => streams + LOAD_STREAMS,
             Self::StalledStream => 2 * streams + load::BYSTANDERS + 1,
-            Self::LongPath => streams + load::BYSTANDERS,
+            Self::LongPath | Self::Throttle => streams + load::BYSTANDERS,
             // Those of a second, and those that the slow agent serves.
             Self::Balance => 2 * streams,
             Self::Idle => streams.max(IDLE_WARM_UP),
@@ -141,45 +151,45 @@ impl Scenario {
             }
             Self::Idle | Self::StalledStream => FEWEST_ROUNDS,
             // What happens seldom needs time in one piece.
-            Self::LongPath | Self::Resume | Self::Balance => 1,
+            Self::LongPath | Self::Resume | Self::Balance | Self::Throttle => 1,
         }
     }
 
-    /// Whether the bare relay can serve it: its connections end when the path is cut, and it has one far half.
+    /// Whether the bare relay can serve it: its connections end when the path is cut, it has one far half, and no limits.
     pub(super) fn has_relay(self) -> bool {
-        !matches!(self, Self::Resume | Self::Balance)
+        !matches!(self, Self::Resume | Self::Balance | Self::Throttle)
     }
 
     /// How many agents there are.
     pub(super) fn agents(self) -> usize {
-        match self {
-            Self::Balance => BALANCED_AGENTS,
-            Self::BulkDown
-            | Self::BulkUp
-            | Self::Echo
-            | Self::EchoUnderLoad
-            | Self::Dial
-            | Self::StalledStream
-            | Self::LongPath
-            | Self::Resume
-            | Self::Idle => 1,
+        if self == Self::Balance {
+            BALANCED_AGENTS
+        } else {
+            1
         }
     }
 
     /// What else the server is told.
     pub(super) fn server_flags(self) -> &'static [&'static str] {
-        match self {
-            Self::Balance => &["--proxy-strategies=leastLoaded", "--dial-hedging"],
-            Self::BulkDown
-            | Self::BulkUp
-            | Self::Echo
-            | Self::EchoUnderLoad
-            | Self::Dial
-            | Self::StalledStream
-            | Self::LongPath
-            | Self::Resume
-            | Self::Idle => &[],
+        if self == Self::Balance {
+            &["--proxy-strategies=leastLoaded", "--dial-hedging"]
+        } else {
+            &[]
         }
+    }
+
+    /// What is in our server's throttle file, where it has one.
+    pub(super) fn throttle(self) -> Option<String> {
+        (self == Self::Throttle).then(|| {
+            format!(
+                "apiVersion: dialback/v1\n\
+                 kind: Throttle\n\
+                 limits:\n\
+                 - name: bench\n  per: destination\n  match: {SECOND_HOST}\n  \
+                 bytesPerSecondToEndpoints: {THROTTLED_MIB}Mi\n  \
+                 bytesPerSecondToFrontends: {THROTTLED_MIB}Mi\n"
+            )
+        })
     }
 
     /// What the path between the two processes is like; they meet directly if there is none.
@@ -200,6 +210,7 @@ impl Scenario {
             | Self::EchoUnderLoad
             | Self::Dial
             | Self::StalledStream
+            | Self::Throttle
             | Self::Idle => None,
         }
     }
@@ -253,6 +264,7 @@ impl Scenario {
             Self::LongPath => long_path(side, endpoint, streams, length).await,
             Self::Resume => resumed(side, streams, length).await,
             Self::Balance => balanced(side, endpoint, streams, length).await,
+            Self::Throttle => throttled(side, endpoint, streams, length).await,
             Self::Idle => {
                 let grown = load::idle(side, IDLE_WARM_UP, streams).await?;
                 let larger = grown[0].max(grown[1]);
@@ -334,12 +346,7 @@ async fn long_path(
         if moved.mib_per_second() < worst.value {
             worst.value = moved.mib_per_second();
         }
-        for (measure, number) in latencies(&echo)? {
-            match worst.beside.iter_mut().find(|(which, _)| *which == measure) {
-                Some((_, most)) => *most = most.max(number),
-                None => worst.beside.push((measure, number)),
-            }
-        }
+        worsen(&mut worst.beside, latencies(&echo)?);
     }
     Ok(worst)
 }
@@ -392,6 +399,42 @@ async fn balanced(
         ],
         ..Reading::default()
     })
+}
+
+async fn throttled(
+    side: &Side,
+    endpoint: &Endpoint,
+    streams: usize,
+    length: Duration,
+) -> Result<Reading, LoadError> {
+    let Throttled { alone, beside } = load::throttle(side, endpoint, streams, length).await?;
+    let limit = f64::from(THROTTLED_MIB);
+    let (mut value, mut measures) = (limit, Vec::new());
+    for (moved, echo) in &beside {
+        if (moved - limit).abs() >= (value - limit).abs() {
+            value = *moved;
+        }
+        worsen(&mut measures, latencies(echo)?);
+    }
+    let late = beside.iter().map(|(_, echo)| percentile(&echo.all(), 99.0));
+    let late = late.collect::<Result<Vec<_>, _>>()?.into_iter();
+    let slowdown = late.fold(0.0, f64::max) / percentile(&alone.all(), 99.0)?;
+    measures.extend([(Measure::EchoSlowdown, slowdown), (Measure::Limit, limit)]);
+    Ok(Reading {
+        value,
+        beside: measures,
+        ..Reading::default()
+    })
+}
+
+/// Has `worst` tell the larger number of each measure.
+fn worsen(worst: &mut Vec<(Measure, f64)>, measures: Vec<(Measure, f64)>) {
+    for (measure, number) in measures {
+        match worst.iter_mut().find(|(which, _)| *which == measure) {
+            Some((_, most)) => *most = most.max(number),
+            None => worst.push((measure, number)),
+        }
+    }
 }
 
 fn latencies(echo: &Streams) -> Result<Vec<(Measure, f64)>, LoadError> {

@@ -59,6 +59,8 @@ pub(super) struct Plan<'a> {
     /// How many agents our server has, and what else it is told.
     pub(super) agents: usize,
     pub(super) server_flags: &'a [&'a str],
+    /// What is in our server's throttle file, if it has one.
+    pub(super) throttle: Option<&'a str>,
     /// Where files go.
     pub(super) scratch: &'a Scratch,
 }
@@ -96,6 +98,14 @@ impl Side {
         let certificates = installation::issue_certificates(&folder, &[address])?;
         let socket = folder.join("frontend.sock");
         let path = plan.path_to(installation::agent_address(address)).await?;
+        let mut flags = plan.server_flags.to_vec();
+        let throttle_flag;
+        if let Some(text) = plan.throttle {
+            let file = folder.join("throttle.yaml");
+            std::fs::write(&file, text).map_err(BenchError::Prepare)?;
+            throttle_flag = format!("--throttle-file={}", file.display());
+            flags.push(&throttle_flag);
+        }
         let mut daemons = installation::Plan {
             name,
             address,
@@ -104,7 +114,7 @@ impl Side {
             certificates: &certificates,
             path: path.as_ref().map(|path| path.address),
             runtime,
-            server_flags: plan.server_flags,
+            server_flags: &flags,
         };
         let mut installation = Installation::start(&daemons, scratch).await?;
         let mut paths = Vec::from_iter(path);

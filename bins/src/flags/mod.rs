@@ -13,6 +13,7 @@
 //! The value parsers are tested against tables that a Go program wrote (`tests/oracle/`).
 
 mod agent;
+mod audit;
 mod command_line;
 mod error;
 mod identity;
@@ -34,6 +35,7 @@ mod usage;
 mod value;
 
 pub use agent::{AgentFlags, AgentOptions, agent_flags};
+pub use audit::{AuditFileOptions, AuditFlags, AuditFormat, AuditOptions, AuditOutput};
 pub use command_line::CommandLine;
 pub use error::FlagError;
 pub use kubernetes::{KubernetesOptions, LeaseCounting, LeasePublishing, TokenAuthentication};

@@ -326,6 +326,25 @@ pub enum OptionProblem {
         /// What is wrong with it.
         error: Box<InvalidRule>,
     },
+    /// Not a form of audit records.
+    #[error("--audit-log-format must be set to either 'json' or 'legacy' not {}", quote(.0))]
+    AuditFormat(String),
+    /// Not a rule for records that can't be written.
+    #[error("--audit-log-mode must be set to either 'best-effort' or 'strict' not {}", quote(.0))]
+    AuditMode(String),
+    /// Says what to record, and nothing is.
+    #[error(
+        "--audit-policy-file is set: set --audit-log-path too, for nothing is recorded without it"
+    )]
+    AuditPolicyWithoutLog,
+    /// A count that can't be below zero, in kube-apiserver's words.
+    #[error("--{flag} {value} can't be a negative number")]
+    Negative {
+        /// The flag without its hyphens.
+        flag: &'static str,
+        /// Its value.
+        value: i64,
+    },
     /// A time that can't be below zero.
     #[error("{flag} must be >= 0, got {value}")]
     NegativeTime {

@@ -1,8 +1,8 @@
 //! How many requests a second an API server is sent.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
+use dialback_core::throttle::{Bucket, Rate};
 use tokio::time::Instant;
 
 /// A token bucket: so many requests a second, and so many at once after a pause.
@@ -14,25 +14,12 @@ pub(super) struct Limiter {
     bucket: Option<Mutex<Bucket>>,
 }
 
-#[derive(Debug)]
-struct Bucket {
-    per_second: f64,
-    burst: f64,
-    /// What may be sent at once; below zero, those who wait for their turn.
-    tokens: f64,
-    filled: Instant,
-}
-
 impl Limiter {
     /// `per_second` at or below zero for no limit.
     pub(super) fn new(per_second: f64, burst: f64) -> Self {
         let bucket = (per_second > 0.0).then(|| {
-            Mutex::new(Bucket {
-                per_second,
-                burst,
-                tokens: burst,
-                filled: Instant::now(),
-            })
+            let rate = Rate { per_second, burst };
+            Mutex::new(Bucket::new(Instant::now().into_std(), rate))
         });
         Self { bucket }
     }
@@ -42,7 +29,9 @@ impl Limiter {
         let Some(bucket) = &self.bucket else { return };
         let wait = {
             let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-            bucket.take(Instant::now())
+            let now = Instant::now().into_std();
+            bucket.take(now, 1.0);
+            bucket.wait(now, 0.0)
         };
         if let Some(wait) = wait {
             tokio::time::sleep(wait).await;
@@ -50,20 +39,10 @@ impl Limiter {
     }
 }
 
-impl Bucket {
-    /// Takes one out; how long to wait for it, if it is not there yet.
-    fn take(&mut self, now: Instant) -> Option<Duration> {
-        let gone = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.filled = now;
-        self.tokens = (self.tokens + gone * self.per_second).min(self.burst) - 1.0;
-        let missing = -self.tokens / self.per_second;
-        // At a rate of next to nothing it never is there.
-        (missing > 0.0).then(|| Duration::try_from_secs_f64(missing).unwrap_or(Duration::MAX))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// How long so many requests in a row take.

@@ -1,5 +1,8 @@
 //! Takes the samples of a CPU profile.
 
+mod profile;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
@@ -7,8 +10,6 @@ use std::time::Duration;
 use dialback_runtime::http::{CpuProfile, CpuProfileError, CpuProfiler};
 use pprof::ProfilerGuardBuilder;
 use tokio::sync::oneshot;
-
-use super::profile;
 
 /// Samples for each second of CPU time, as in Go.
 const FREQUENCY: i32 = 100;
@@ -19,9 +20,14 @@ const BLOCKED: [&str; 4] = ["libc", "libgcc", "pthread", "vdso"];
 /// There is one timer in a process, so one profile at a time.
 static IN_USE: AtomicBool = AtomicBool::new(false);
 
+/// The profiler of this process.
+pub(super) fn sampler() -> Option<Arc<dyn CpuProfiler>> {
+    Some(Arc::new(Sampler))
+}
+
 /// Samples all threads of this process.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sampler;
+struct Sampler;
 
 impl CpuProfiler for Sampler {
     fn profile(&self, time: Duration) -> CpuProfile {

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dialback_core::MuxConfig;
+use dialback_core::audit::AuditPolicy;
 use dialback_core::policy::Policy;
 use dialback_core::server::LinkConfig;
 use dialback_core::throttle::ThrottleConfig;
 use dialback_runtime::Runtime;
 use dialback_runtime::listen::{ExistingFile, SocketFile, bind_unix};
-use dialback_runtime::metrics::{CertificateMetrics, ServerMetrics};
+use dialback_runtime::metrics::{AuditMetrics, CertificateMetrics, ServerMetrics};
 use dialback_runtime::server::{AgentAuthenticator, FrontendMode, Server, ServerConfig, Stopped};
 use dialback_runtime::tls::{KeyPairFiles, Reloadable, ServerTls, TlsPolicy, TlsProtocol};
 use thiserror::Error;
 use tokio::runtime::Handle;
 
 use super::health;
+use crate::audit::{AuditFileError, AuditLog};
 use crate::daemon::listener::{ListenerError, bind};
 use crate::daemon::{DaemonSignals, StopSignal, Tasks, Work, descriptors, service};
 use crate::flags::{CertificatePair, FrontendListener, ServerOptions};
@@ -49,6 +51,12 @@ async fn serve<R: Runtime>(
     let throttle = options.throttle.as_deref().map(ReadRules::open);
     let throttle: Option<ReadRules<ThrottleConfig>> =
         throttle.transpose().map_err(StartError::Throttle)?;
+    let audit_policy = options
+        .audit
+        .as_ref()
+        .and_then(|audit| audit.policy.as_deref());
+    let audit_policy = audit_policy.map(ReadRules::open);
+    let audit_policy = audit_policy.transpose().map_err(StartError::AuditPolicy)?;
     let api = kubernetes(&options).await?;
     let limits = &options.limits;
     descriptors::reserve(limits.max_frontends.saturating_add(limits.max_agents));
@@ -60,6 +68,7 @@ async fn serve<R: Runtime>(
     let health = bind(&runtime, &options.health).map_err(StartError::Health)?;
 
     let metrics = Arc::new(ServerMetrics::new());
+    let audit = audit(&options, audit_policy.as_ref(), &metrics)?;
     let certificates = CertificateMetrics::new(metrics.registry());
     let reloads = Reloads::new(
         sources,
@@ -69,11 +78,14 @@ async fn serve<R: Runtime>(
     let config = ServerConfig {
         authenticator: authenticator(&options, api.as_ref(), &metrics),
         throttle: throttle.as_ref().map(|read| read.rules.clone()),
+        audit: audit.clone().map(|audit| audit as _),
         ..config(&options)
     };
     let strategies = options.strategies.clone();
     let server = Server::new(runtime.clone(), config, strategies, Arc::clone(&metrics));
-    let reloads = reloads.with_rules(rules(&server, policy, throttle));
+    let mut sources = rules(&server, policy, throttle);
+    sources.extend(audit.clone().zip(audit_policy).map(audit_rules));
+    let reloads = reloads.with_rules(sources).with_audit(audit.clone());
     let mut tasks = Tasks::new(&runtime);
     health::serve(
         &mut tasks,
@@ -107,9 +119,43 @@ async fn serve<R: Runtime>(
     );
     tokio::select! {
         biased;
-        () = stopped => Ok(()),
+        () = stopped => {}
         never = reloads.run(runtime, signals.reload) => match never {},
     }
+    if let Some(audit) = audit {
+        // Where waiting for a disk holds up nobody.
+        let _ = tokio::task::spawn_blocking(move || audit.finish(LAST_RECORDS)).await;
+    }
+    Ok(())
+}
+
+/// How long the last records of the audit log may take.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
+
+/// The audit log, if there is to be one.
+fn audit(
+    options: &ServerOptions,
+    policy: Option<&ReadRules<AuditPolicy>>,
+    metrics: &ServerMetrics,
+) -> Result<Option<Arc<AuditLog>>, StartError> {
+    let Some(wanted) = &options.audit else {
+        return Ok(None);
+    };
+    let policy = policy.map(|read| read.rules.clone()).unwrap_or_default();
+    let metrics = AuditMetrics::new(metrics.registry());
+    let log = AuditLog::start(wanted, policy, &options.server_id, metrics);
+    Ok(Some(log.map_err(StartError::Audit)?))
+}
+
+/// The file of an audit policy that is in force, and what comes of its changes.
+fn audit_rules((audit, policy): (Arc<AuditLog>, ReadRules<AuditPolicy>)) -> RuleSource {
+    let (_, source) = policy.watched(move |policy| {
+        audit.policy_reloaded(policy.is_some());
+        if let Some(policy) = policy {
+            audit.set_policy(policy);
+        }
+    });
+    source
 }
 
 /// Puts a policy in force; the files that are to be looked at, and what comes of their changes.
@@ -358,6 +404,12 @@ pub enum StartError {
     /// The limits can't be used.
     #[error("--throttle-file: {0}")]
     Throttle(#[source] RuleFileError),
+    /// What is recorded can't be told.
+    #[error("--audit-policy-file: {0}")]
+    AuditPolicy(#[source] RuleFileError),
+    /// The audit log can't be written.
+    #[error("--audit-log-path: {0}")]
+    Audit(#[source] AuditFileError),
     /// There is no way to the Kubernetes API.
     #[error(transparent)]
     Kubernetes(#[from] ClientError),

@@ -10,11 +10,13 @@ mod source;
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use dialback_runtime::Runtime;
 use dialback_runtime::metrics::CertificateMetrics;
 
+use crate::audit::AuditLog;
 use crate::daemon::ReloadSignal;
 pub(crate) use rules::{ReadRules, RuleFileError, RuleSource, read_rules};
 use source::Looked;
@@ -31,6 +33,7 @@ const REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Reloads {
     sources: Vec<Source>,
     rules: Vec<RuleSource>,
+    audit: Option<Arc<AuditLog>>,
     metrics: CertificateMetrics,
     interval: Option<Duration>,
 }
@@ -50,6 +53,7 @@ impl Reloads {
         Self {
             sources,
             rules: Vec::new(),
+            audit: None,
             metrics,
             interval,
         }
@@ -58,6 +62,11 @@ impl Reloads {
     /// Has files of rules looked at, too.
     pub(crate) fn with_rules(self, rules: Vec<RuleSource>) -> Self {
         Self { rules, ..self }
+    }
+
+    /// Has a log opened again on SIGHUP.
+    pub(crate) fn with_audit(self, audit: Option<Arc<AuditLog>>) -> Self {
+        Self { audit, ..self }
     }
 
     /// Runs for ever, inside tokio.
@@ -79,6 +88,9 @@ impl Reloads {
                 () = signal.requested() => true,
                 () = passed(&runtime, wait) => false,
             };
+            if let Some(audit) = self.audit.as_ref().filter(|_| asked) {
+                audit.reopen();
+            }
             // Files are read where waiting for a disk holds up nobody.
             let looked = tokio::task::spawn_blocking(move || {
                 let settling = self.look(asked);

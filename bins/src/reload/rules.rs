@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use dialback_core::audit::AuditPolicy;
 use dialback_core::policy::Policy;
 use dialback_core::throttle::ThrottleConfig;
 use thiserror::Error;
@@ -34,6 +35,14 @@ impl Rules for Policy {
 
 impl Rules for ThrottleConfig {
     const NAME: &'static str = "throttle";
+
+    fn parse(text: &str) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        Ok(Self::parse(text)?)
+    }
+}
+
+impl Rules for AuditPolicy {
+    const NAME: &'static str = "audit policy";
 
     fn parse(text: &str) -> Result<Self, Box<dyn Error + Send + Sync>> {
         Ok(Self::parse(text)?)

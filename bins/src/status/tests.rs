@@ -18,6 +18,8 @@ fn status() -> Status {
         draining: false,
         problems: Vec::new(),
         policy_generation: None,
+
+        audit: None,
         totals: Totals::default(),
         limits: Vec::new(),
         peers: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use super::address::Address;
 use super::daemon::{Daemon, Folder};
@@ -154,6 +154,27 @@ impl Site {
             &self.environment,
             flags,
         )
+    }
+
+    /// What a server in HTTP-CONNECT mode with these flags says that can't start. It has its listeners at the address of the
+    /// site.
+    pub(crate) fn refused_server(&self, flags: &[String]) -> Output {
+        let ip = self.ip();
+        Command::new(env!("CARGO_BIN_EXE_proxy-server"))
+            .args(["--server-port=0", "--mode=http-connect"])
+            .arg(format!("--uds-name={}", self.socket().display()))
+            .args([
+                self.flag("cluster-cert", "cluster.crt"),
+                self.flag("cluster-key", "cluster.key"),
+                self.flag("cluster-ca-cert", "cluster-ca.crt"),
+            ])
+            .args(
+                ["agent", "admin", "health"]
+                    .map(|listener| format!("--{listener}-bind-address={ip}")),
+            )
+            .args(flags)
+            .output()
+            .unwrap()
     }
 
     /// An agent; it is connected once its /readyz answers 200.

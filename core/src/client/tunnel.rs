@@ -159,6 +159,7 @@ impl Tunnel {
                 dial,
                 connect_id,
                 error,
+                ..
             } => self.handle_answer(dial, connect_id, error),
             Packet::CloseResponse { connect_id, error } => {
                 if connect_id.is_some() && connect_id == self.connect_id() {

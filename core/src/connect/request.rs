@@ -2,6 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::audit::{TRACE_PARENT, TraceParent};
 use crate::wire::{SELECT_AGENT, SERVED_BY};
 
 use super::target::{Malformed, destination, is_request_uri, is_valid_host_header};
@@ -36,6 +37,8 @@ pub enum Parsed {
         asks_for_agent: bool,
         /// Which labels the frontend wants of the agent ([`SELECT_AGENT`]), as it wrote it.
         selector: Option<String>,
+        /// The trace that the request belongs to, if it names one (`traceparent`, W3C Trace Context).
+        trace: Option<TraceParent>,
     },
     /// Anything else.
     Reject {
@@ -125,11 +128,13 @@ impl RequestParser {
                 authority,
                 asks_for_agent,
                 selector,
+                trace,
             } => Parsed::Connect {
                 authority,
                 early: std::mem::take(&mut self.buffer).freeze(),
                 asks_for_agent,
                 selector,
+                trace,
             },
             Verdict::NotConnect {
                 response,
@@ -218,6 +223,7 @@ enum Verdict {
         authority: String,
         asks_for_agent: bool,
         selector: Option<String>,
+        trace: Option<TraceParent>,
     },
     NotConnect {
         response: Bytes,
@@ -271,6 +277,7 @@ fn judge(header: &[u8], date: &str) -> Verdict {
             selector: values(request.headers, SELECT_AGENT)
                 .next()
                 .map(|value| String::from_utf8_lossy(value).into_owned()),
+            trace: TraceParent::from_headers(values(request.headers, TRACE_PARENT)),
         },
         None if http_1_1 && host.is_none() => Verdict::Faulty(MISSING_HOST),
         None => refuse_method(method, http_1_1, request.headers, date),

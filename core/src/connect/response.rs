@@ -66,6 +66,10 @@ pub fn dial_failure(error: &DialError) -> Option<Bytes> {
              Content-Type: text/plain; charset=utf-8\r\n\r\nFailed to tunnel dial request: {error}\r\n",
             retry_after_seconds(*retry_after)
         ),
+        DialError::AuditBlocked => tunnel_failure(
+            "503 Service Unavailable",
+            &format!("Failed to tunnel dial request: {error}"),
+        ),
         DialError::ClosedByAgent => return None,
     };
     Some(Bytes::from(response))

@@ -139,6 +139,12 @@ impl Policy {
         tenant.map(|tenant| tenant.name.as_str())
     }
 
+    /// Whether a tenant is called so.
+    #[must_use]
+    pub fn has_tenant(&self, name: &str) -> bool {
+        self.tenants.iter().any(|tenant| tenant.name == name)
+    }
+
     /// How many rules there are.
     #[must_use]
     pub fn rule_count(&self) -> usize {

@@ -59,6 +59,16 @@ impl Network {
         }
     }
 
+    /// Its first address; never an IPv4 address in IPv6 clothes.
+    pub(crate) const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// How many bits its addresses have in common.
+    pub(crate) const fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
     /// Whether all of `other` is in it.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {

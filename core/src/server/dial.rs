@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::close::Initiator;
 use crate::ids::ConnectId;
 
 /// The answer to a dial that nobody could send or nobody answered in time
@@ -52,6 +53,8 @@ pub enum DialError {
         /// After how long another attempt may have a chance.
         retry_after: Duration,
     },
+    /// It could not be recorded, and the operator wants nothing that is not.
+    AuditBlocked,
 }
 
 impl fmt::Display for DialError {
@@ -78,6 +81,9 @@ impl fmt::Display for DialError {
             Self::Throttled { limit, retry_after } => {
                 let seconds = retry_after_seconds(*retry_after);
                 write!(f, "dial throttled: over {limit}, try again in {seconds} s")
+            }
+            Self::AuditBlocked => {
+                f.write_str("dial refused: the server's audit log takes no records")
             }
         }
     }
@@ -112,6 +118,8 @@ pub enum DialFailure {
     Denied,
     /// It was over a limit: beyond the reference's values, and never without limits.
     Throttled,
+    /// It could not be recorded: beyond the reference's values, and never without `--audit-log-mode=strict`.
+    AuditBlocked,
 }
 
 impl DialFailure {
@@ -128,6 +136,7 @@ impl DialFailure {
             Self::FrontendClose => "frontend_close",
             Self::Denied => "denied",
             Self::Throttled => "throttled",
+            Self::AuditBlocked => "audit_blocked",
         }
     }
 }
@@ -146,6 +155,26 @@ impl DialError {
             Self::Refused(_) | Self::InvalidAnswer => DialFailure::ErrorResponse,
             Self::Denied { .. } => DialFailure::Denied,
             Self::Throttled { .. } => DialFailure::Throttled,
+            Self::AuditBlocked => DialFailure::AuditBlocked,
+        }
+    }
+
+    /// Whose word it was. What an agent says of an endpoint is the agent's, for who refused is not on the wire.
+    #[must_use]
+    pub const fn initiator(&self) -> Initiator {
+        match self {
+            Self::NoAgent
+            | Self::TooManyStreams { .. }
+            | Self::TooManyDials { .. }
+            | Self::Denied { .. }
+            | Self::Throttled { .. }
+            | Self::AuditBlocked => Initiator::Server,
+            Self::SendTimedOut
+            | Self::TimedOut
+            | Self::AgentLost
+            | Self::Refused(_)
+            | Self::ClosedByAgent
+            | Self::InvalidAnswer => Initiator::Agent,
         }
     }
 }

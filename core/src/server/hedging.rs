@@ -141,18 +141,11 @@ impl Hedging {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::epoch::epoch;
 
     const A: LinkId = LinkId(1);
     const MILLISECOND: Duration = Duration::from_millis(1);
     const SECOND: Duration = Duration::from_secs(1);
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the epoch of a test; all else is an offset"
-    )]
-    fn epoch() -> Instant {
-        Instant::now()
-    }
 
     fn struck(now: Instant) -> Hedging {
         let mut hedging = Hedging::default();

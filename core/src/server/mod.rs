@@ -17,4 +17,5 @@ pub use pressure::Pressure;
 pub use proxy_stream::{ProxyAction, ProxyStream, ProxyStreamConfig, StreamRef};
 pub use router::{Candidates, Consideration, RouteRequest, Router};
 pub use sessions::{ResumeRefused, Sessions};
+pub(crate) use strategy::without_port;
 pub use strategy::{LinkState, Selector, SelectorError, Strategies, StrategiesError, Strategy};

@@ -175,11 +175,7 @@ impl ProxyStream {
             .any(|known| known.dial == dial && known.connect_id.is_none());
         if duplicate || self.dials.len() >= self.config.max_dials {
             let error = "too many dials on one Proxy stream".to_owned();
-            self.send(Packet::DialResponse {
-                dial,
-                connect_id: None,
-                error,
-            });
+            self.send(Packet::dial_failed(dial, error));
             return;
         }
         self.dials.push(Dial {
@@ -292,11 +288,7 @@ impl ProxyStream {
             Err(error) => {
                 self.dials
                     .retain(|known| known.dial != dial || known.at.is_some());
-                self.send(Packet::DialResponse {
-                    dial,
-                    connect_id: None,
-                    error: error.to_string(),
-                });
+                self.send(Packet::dial_failed(dial, error.to_string()));
                 self.stopped = true;
             }
         }
@@ -322,11 +314,7 @@ impl ProxyStream {
                 self.send(if error == DialError::ClosedByAgent {
                     Packet::CloseDial { dial }
                 } else {
-                    Packet::DialResponse {
-                        dial,
-                        connect_id: None,
-                        error: error.to_string(),
-                    }
+                    Packet::dial_failed(dial, error.to_string())
                 });
             }
             StreamOutput::Data(data) => {
@@ -367,22 +355,14 @@ impl ProxyStream {
                 "connection id {} is already in use on this Proxy stream",
                 connect_id.value()
             );
-            self.send(Packet::DialResponse {
-                dial,
-                connect_id: None,
-                error,
-            });
+            self.send(Packet::dial_failed(dial, error));
             self.actions
                 .push_back(ProxyAction::Gone(at, CloseReason::FrontendClosed));
             return;
         }
         let entry = &mut self.dials[position];
         entry.connect_id = Some(connect_id);
-        let answer = Packet::DialResponse {
-            dial: entry.dial,
-            connect_id: Some(connect_id),
-            error: String::new(),
-        };
+        let answer = Packet::dial_succeeded(entry.dial, connect_id);
         self.send(answer);
         if !self.config.first_data_hold.is_zero() {
             self.hold_until = Some(now + self.config.first_data_hold);

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 pub use config::SessionConfig;
 use flight::Flight;
 
+use crate::load::LinkLoad;
 use crate::memory::{LinkMemory, MemoryBudget};
 use crate::wire::Packet;
 
@@ -150,11 +151,6 @@ impl Session {
         self.state == State::Down
     }
 
-    /// How often the session went on over another transport.
-    pub(crate) const fn resumptions(&self) -> u64 {
-        self.resumptions
-    }
-
     /// Packets taken from the peer: what it is told with a resumption.
     pub(crate) fn received(&self) -> u64 {
         self.received
@@ -163,6 +159,16 @@ impl Session {
     /// How long the newest acknowledgement took.
     pub(crate) fn round_trip(&self) -> Option<Duration> {
         self.round_trip
+    }
+
+    /// What a link holds, with what the session adds to it.
+    pub(crate) fn load(&self, link: LinkLoad) -> LinkLoad {
+        LinkLoad {
+            retained_bytes: self.retained_cost,
+            round_trip: self.round_trip,
+            resumptions: self.resumptions,
+            ..link
+        }
     }
 
     /// Bytes kept for a replay.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use quickcheck::quickcheck;
 
 use super::*;
+use crate::epoch::epoch;
 use crate::ids::ConnectId;
 
 const DELAY: Duration = Duration::from_millis(100);
@@ -23,11 +24,6 @@ fn config() -> SessionConfig {
         idle_probe: Duration::from_secs(10),
         silence_timeout: Duration::from_secs(4),
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one epoch of a test")]
-fn epoch() -> Instant {
-    Instant::now()
 }
 
 fn session() -> Session {

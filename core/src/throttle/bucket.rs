@@ -9,7 +9,7 @@ use super::limit::Rate;
 /// What is taken may exceed what is there: then nothing more is to be taken until the debt is paid. So a chunk of any size
 /// passes, and over any time no more than its share, the burst and one chunk.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub struct Bucket {
     rate: Rate,
     tokens: f64,
     filled: Instant,
@@ -17,7 +17,8 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// A full one.
-    pub(super) fn new(now: Instant, rate: Rate) -> Self {
+    #[must_use]
+    pub fn new(now: Instant, rate: Rate) -> Self {
         Self {
             rate,
             tokens: rate.burst,
@@ -39,13 +40,13 @@ impl Bucket {
     }
 
     /// Takes so much out, be it there or not.
-    pub(super) fn take(&mut self, now: Instant, amount: f64) {
+    pub fn take(&mut self, now: Instant, amount: f64) {
         self.fill(now);
         self.tokens -= amount;
     }
 
     /// How long until so much is there; `None` if it is.
-    pub(super) fn wait(&mut self, now: Instant, amount: f64) -> Option<Duration> {
+    pub fn wait(&mut self, now: Instant, amount: f64) -> Option<Duration> {
         self.fill(now);
         let missing = amount - self.tokens;
         // A whole that was put together from parts may miss a little.

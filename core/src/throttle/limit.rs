@@ -70,6 +70,19 @@ pub struct Rate {
 }
 
 impl Limit {
+    /// One that limits nothing yet, for everything of its kind.
+    pub fn new(name: impl Into<String>, per: LimitSubject) -> Self {
+        Self {
+            name: name.into(),
+            per,
+            matches: None,
+            dials: None,
+            streams: None,
+            bytes_to_endpoints: None,
+            bytes_to_frontends: None,
+        }
+    }
+
     /// What it counts a dial for; `None` where it is not for this dial.
     pub(super) fn key<'a>(&self, dialling: &'a Dialling) -> Option<&'a str> {
         let key = match self.per {

@@ -18,6 +18,10 @@ mod ticket;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::identity::Identity;
+use crate::server::without_port;
+
+pub use bucket::Bucket;
 pub use limit::{Limit, LimitSubject, Rate, ThrottleConfig};
 use queue::Queue;
 pub use queue::WaiterId;
@@ -34,6 +38,19 @@ pub struct Dialling {
     pub tenant: Option<String>,
     /// The destination's host, or address, without its port.
     pub destination: String,
+}
+
+impl Dialling {
+    /// A dial by `frontend` to `address` (`host:port`). Upper and lower case are one, and so is a name with the root's dot.
+    #[must_use]
+    pub fn new(frontend: &Identity, tenant: Option<&str>, address: &str) -> Self {
+        let host = without_port(address).trim_end_matches('.');
+        Self {
+            frontend: frontend.name(),
+            tenant: tenant.map(str::to_owned),
+            destination: host.to_lowercase(),
+        }
+    }
 }
 
 /// What becomes of a dial.
@@ -90,7 +107,8 @@ impl Throttle {
         }
     }
 
-    /// Other limits from now on. What goes on counts in those of the same name; what waits is decided by the new ones.
+    /// Other limits from now on. What goes on counts in those of the same name; what waits is decided by the new ones, with
+    /// the next [`Throttle::poll`].
     pub fn reconfigure(&mut self, now: Instant, config: ThrottleConfig) {
         let mut former: BTreeMap<String, Table> = std::mem::take(&mut self.config.limits)
             .into_iter()
@@ -110,7 +128,6 @@ impl Throttle {
             table.clear(&mut self.counted);
         }
         self.config = config;
-        self.poll(now);
     }
 
     /// Asks for a dial.
@@ -138,7 +155,8 @@ impl Throttle {
 
     /// Decides about those who wait, and names those about whom it was decided.
     ///
-    /// To be called when [`Throttle::poll_timeout`] says so, and after [`Throttle::release`].
+    /// To be called when [`Throttle::poll_timeout`] says so, after [`Throttle::release`] and after
+    /// [`Throttle::reconfigure`].
     pub fn poll(&mut self, now: Instant) -> Vec<WaiterId> {
         let mut decided = Vec::new();
         for waiter in self.queue.expire(now) {

@@ -3,28 +3,9 @@
 use quickcheck::quickcheck;
 
 use super::*;
+use crate::epoch::epoch;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the epoch of a test; all else is an offset"
-)]
-fn epoch() -> Instant {
-    Instant::now()
-}
-
-fn limit(name: &str, per: LimitSubject) -> Limit {
-    Limit {
-        name: name.to_owned(),
-        per,
-        matches: None,
-        dials: None,
-        streams: None,
-        bytes_to_endpoints: None,
-        bytes_to_frontends: None,
-    }
-}
 
 fn rate(per_second: f64, burst: f64) -> Option<Rate> {
     Some(Rate { per_second, burst })
@@ -73,11 +54,25 @@ fn refused(admission: Admission) -> Refusal {
 }
 
 #[test]
+fn one_host_is_one_destination_however_it_is_written() {
+    let destination = |address| Dialling::new(&Identity::default(), None, address).destination;
+    for (address, host) in [
+        ("Registry.Internal.:443", "registry.internal"),
+        ("registry.internal", "registry.internal"),
+        ("10.0.0.1:80", "10.0.0.1"),
+        ("[FD00::7]:443", "fd00::7"),
+        ("fd00::7", "fd00::7"),
+    ] {
+        assert_eq!(destination(address), host, "{address}");
+    }
+}
+
+#[test]
 fn dials_over_the_rate_wait_for_their_turn() {
     let now = epoch();
     let mut throttle = throttle(vec![Limit {
         dials: rate(10.0, 2.0),
-        ..limit("dials", LimitSubject::Frontend)
+        ..Limit::new("dials", LimitSubject::Frontend)
     }]);
     let first = [(); 2].map(|()| admitted(throttle.dial(now, from("a"))));
     let third = waits(throttle.dial(now, from("a")));
@@ -102,7 +97,7 @@ fn a_ceiling_of_streams_has_room_again_when_one_ends() {
     let now = epoch();
     let mut throttle = throttle(vec![Limit {
         streams: Some(1),
-        ..limit("streams", LimitSubject::Destination)
+        ..Limit::new("streams", LimitSubject::Destination)
     }]);
     let held = admitted(throttle.dial(now, from("a")));
     let waiting = waits(throttle.dial(now, from("b")));
@@ -131,7 +126,7 @@ fn a_decision_that_nobody_takes_counts_no_more() {
     let now = epoch();
     let mut throttle = throttle(vec![Limit {
         streams: Some(1),
-        ..limit("streams", LimitSubject::Total)
+        ..Limit::new("streams", LimitSubject::Total)
     }]);
     let held = admitted(throttle.dial(now, from("a")));
     let gone = waits(throttle.dial(now, from("b")));
@@ -146,7 +141,7 @@ fn those_who_wait_are_served_in_turn_whoever_has_more() {
     let now = epoch();
     let mut throttle = throttle(vec![Limit {
         dials: rate(10.0, 1.0),
-        ..limit("all", LimitSubject::Total)
+        ..Limit::new("all", LimitSubject::Total)
     }]);
     let _first = admitted(throttle.dial(now, from("greedy")));
     let greedy = [(); 20].map(|()| waits(throttle.dial(now, from("greedy"))));
@@ -162,7 +157,7 @@ fn one_who_is_over_a_limit_of_his_own_does_not_hold_the_others_up() {
     let mut throttle = throttle(vec![Limit {
         streams: Some(1),
         matches: Some("stuck".parse().unwrap()),
-        ..limit("one", LimitSubject::Frontend)
+        ..Limit::new("one", LimitSubject::Frontend)
     }]);
     let _held = admitted(throttle.dial(now, from("stuck")));
     waits(throttle.dial(now, from("stuck")));
@@ -174,7 +169,7 @@ fn too_many_who_wait_and_too_long_a_wait_are_refused() {
     let now = epoch();
     let limits = vec![Limit {
         dials: rate(1.0, 1.0),
-        ..limit("slow", LimitSubject::Frontend)
+        ..Limit::new("slow", LimitSubject::Frontend)
     }];
     let mut impatient = Throttle::new(ThrottleConfig {
         max_wait: Duration::ZERO,
@@ -208,11 +203,11 @@ fn tenants_and_agents_are_limited_where_there_are_some() {
     let mut throttle = throttle(vec![
         Limit {
             streams: Some(1),
-            ..limit("tenant", LimitSubject::Tenant)
+            ..Limit::new("tenant", LimitSubject::Tenant)
         },
         Limit {
             streams: Some(1),
-            ..limit("agent", LimitSubject::Agent)
+            ..Limit::new("agent", LimitSubject::Agent)
         },
     ]);
     let of = |tenant: &str| Dialling {
@@ -240,7 +235,7 @@ fn other_limits_hold_at_once_and_what_goes_on_counts() {
     let now = epoch();
     let streams = |most| Limit {
         streams: Some(most),
-        ..limit("streams", LimitSubject::Total)
+        ..Limit::new("streams", LimitSubject::Total)
     };
     let mut throttle = throttle(vec![streams(1)]);
     let held = admitted(throttle.dial(now, from("a")));
@@ -252,6 +247,7 @@ fn other_limits_hold_at_once_and_what_goes_on_counts() {
             ..ThrottleConfig::default()
         },
     );
+    assert_eq!(throttle.poll(now), [waiting], "its driver is told");
     let second = throttle.take_decision(waiting).unwrap().unwrap();
     waits(throttle.dial(now, from("a")));
     // A limit that holds no more counts nothing any more.
@@ -292,7 +288,7 @@ fn bytes_are_shaped_to_their_rate_and_shared_alike() {
     let megabyte = f64::from(1 << 20);
     let mut throttle = throttle(vec![Limit {
         bytes_to_frontends: rate(20.0 * megabyte, megabyte),
-        ..limit("bytes", LimitSubject::Frontend)
+        ..Limit::new("bytes", LimitSubject::Frontend)
     }]);
     let now = epoch();
     let mut tickets = [(); 4].map(|()| admitted(throttle.dial(now, from("a"))));
@@ -313,7 +309,7 @@ fn bytes_are_shaped_to_their_rate_and_shared_alike() {
 fn without_a_limit_of_bytes_there_is_nothing_to_tell() {
     let mut throttle = throttle(vec![Limit {
         streams: Some(9),
-        ..limit("streams", LimitSubject::Total)
+        ..Limit::new("streams", LimitSubject::Total)
     }]);
     let ticket = admitted(throttle.dial(epoch(), from("a")));
     assert!(!ticket.is_shaped());
@@ -327,7 +323,7 @@ quickcheck! {
         let mut throttle = Throttle::new(ThrottleConfig {
             max_wait: SECOND * 3600,
             max_waiting: usize::MAX,
-            limits: vec![Limit { dials: rate(per_second, burst), ..limit("all", LimitSubject::Total) }],
+            limits: vec![Limit { dials: rate(per_second, burst), ..Limit::new("all", LimitSubject::Total) }],
         });
         let mut now = epoch();
         let mut starts = Vec::new();

@@ -1,5 +1,7 @@
 //! From the bytes of a message to a [`Packet`], and back to the message.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use prost::Message;
 
@@ -7,6 +9,10 @@ use super::message::{self, PacketMessage, Payload, packet_type};
 use super::packet::{Packet, PacketKind};
 use super::status::{Code, Status};
 use crate::ids::{ConnectId, DialId};
+
+/// The longest text of a socket address: IPv6 that ends in IPv4's notation, with the largest scope and port.
+const MAX_ADDRESS_BYTES: usize =
+    "[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%4294967295]:65535".len();
 
 /// What a message turned out to be.
 ///
@@ -63,6 +69,7 @@ pub fn decode(message: Bytes) -> Result<Decoded, DecodeError> {
             dial: DialId(answer.random),
             connect_id: ConnectId::new(answer.connect_id),
             error: answer.error,
+            address: socket_address(&answer.endpoint_address),
         },
         (packet_type::CLOSE_REQ, Some(Payload::CloseRequest(close))) => Packet::CloseRequest {
             connect_id: ConnectId::new(close.connect_id),
@@ -104,6 +111,14 @@ pub fn decode(message: Bytes) -> Result<Decoded, DecodeError> {
     Ok(Decoded::Packet(packet))
 }
 
+/// What is no socket address, or longer than one can be, counts as none.
+fn socket_address(text: &[u8]) -> Option<SocketAddr> {
+    if text.is_empty() || text.len() > MAX_ADDRESS_BYTES {
+        return None;
+    }
+    str::from_utf8(text).ok()?.parse().ok()
+}
+
 fn kind_of(wire_type: i32) -> Option<PacketKind> {
     PacketKind::ALL
         .into_iter()
@@ -129,12 +144,16 @@ impl From<Packet> for PacketMessage {
                 dial,
                 connect_id,
                 error,
+                address,
             } => (
                 packet_type::DIAL_RSP,
                 Payload::DialResponse(message::DialResponse {
                     error,
                     connect_id: ConnectId::wire(connect_id),
                     random: dial.0,
+                    endpoint_address: address
+                        .map(|address| address.to_string().into())
+                        .unwrap_or_default(),
                 }),
             ),
             Packet::CloseRequest { connect_id } => (

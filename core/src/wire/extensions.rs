@@ -5,6 +5,7 @@ use std::fmt;
 /// Header of an agent's offer in the request and of the server's answer in the response.
 pub const EXTENSIONS: &str = "dialback-extensions";
 
+const DIALLED_ADDRESS: &str = "dialled-address/1";
 const DRAIN: &str = "drain/1";
 const FLOW_CONTROL: &str = "flow-control/1";
 const HALF_CLOSE: &str = "half-close/1";
@@ -24,6 +25,8 @@ pub struct Extensions {
     /// `flow-control/1`: the payload bytes that this side takes on each new stream before it grants more by
     /// `WINDOW`; from 1 to `i64::MAX`.
     pub flow_control: Option<u64>,
+    /// `dialled-address/1`: an agent tells with its good answer to a dial which address it connected to.
+    pub dialled_address: bool,
     /// `drain/1`: a server that is about to stop says so with `DRAIN`, as agents do without it.
     pub drain: bool,
     /// `half-close/1`: `CLOSE_WRITE` ends one direction of a stream and leaves the other.
@@ -39,6 +42,7 @@ impl Extensions {
     /// Plain Konnectivity.
     pub const NONE: Self = Self {
         flow_control: None,
+        dialled_address: false,
         drain: false,
         half_close: false,
         reset: false,
@@ -50,6 +54,7 @@ impl Extensions {
     pub const fn all(window: u64) -> Self {
         Self {
             flow_control: Some(window),
+            dialled_address: true,
             drain: true,
             half_close: true,
             reset: true,
@@ -89,6 +94,7 @@ impl Extensions {
         let flow_control = self.flow_control.filter(|_| offer.flow_control.is_some());
         Self {
             flow_control,
+            dialled_address: self.dialled_address && offer.dialled_address,
             drain: self.drain && offer.drain,
             half_close: self.half_close && offer.half_close,
             reset: self.reset && offer.reset,
@@ -115,6 +121,7 @@ impl Extensions {
                     .and_then(|(_, window)| window.parse().ok())
                     .filter(|window| (1..=i64::MAX as u64).contains(window));
             }
+            Some(DIALLED_ADDRESS) => self.dialled_address = true,
             Some(DRAIN) => self.drain = true,
             Some(HALF_CLOSE) => self.half_close = true,
             Some(RESET) => self.reset = true,
@@ -133,6 +140,7 @@ impl fmt::Display for Extensions {
             separator = ", ";
         }
         for (has, name) in [
+            (self.dialled_address, DIALLED_ADDRESS),
             (self.drain, DRAIN),
             (self.half_close, HALF_CLOSE),
             (self.reset, RESET),
@@ -217,6 +225,7 @@ mod tests {
         };
         let theirs = Extensions {
             flow_control: Some(9),
+            dialled_address: true,
             reset: true,
             ..ours
         };
@@ -237,10 +246,11 @@ mod tests {
     }
 
     quickcheck! {
-        fn what_is_written_is_read(window: Option<u64>, flags: (bool, bool, bool, bool)) -> bool {
-            let (drain, half_close, reset, resume) = flags;
+        fn what_is_written_is_read(window: Option<u64>, flags: (bool, bool, bool, bool, bool)) -> bool {
+            let (dialled_address, drain, half_close, reset, resume) = flags;
             let extensions = Extensions {
                 flow_control: window.map(|window| window >> 1 | 1),
+                dialled_address,
                 drain,
                 half_close,
                 reset,

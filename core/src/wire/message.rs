@@ -79,6 +79,10 @@ pub(super) struct DialResponse {
     pub(super) connect_id: i64,
     #[prost(int64, tag = "3")]
     pub(super) random: i64,
+    /// Dialback extension `dialled-address/1`, a string; bytes here, so that one that is no text is no reason to
+    /// end the tunnel, and reading needs no copy.
+    #[prost(bytes = "bytes", tag = "100")]
+    pub(super) endpoint_address: Bytes,
 }
 
 #[derive(Clone, PartialEq, Message)]

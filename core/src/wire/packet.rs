@@ -1,5 +1,7 @@
 //! The packets of the protocol as real types; what a peer sent that does not parse never becomes one.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 
 use super::message::packet_type;
@@ -28,6 +30,8 @@ pub enum Packet {
         connect_id: Option<ConnectId>,
         /// Empty on success, else the reason in words.
         error: String,
+        /// Where the agent connected to (Dialback extension `dialled-address/1`); never to or from a frontend.
+        address: Option<SocketAddr>,
     },
     /// `CLOSE_REQ`: the dialling side is done with the connection.
     CloseRequest {
@@ -170,6 +174,28 @@ impl PacketKind {
 }
 
 impl Packet {
+    /// `DIAL_RSP` for a dial that succeeded, as plain Konnectivity has it.
+    #[must_use]
+    pub const fn dial_succeeded(dial: DialId, connect_id: ConnectId) -> Self {
+        Self::DialResponse {
+            dial,
+            connect_id: Some(connect_id),
+            error: String::new(),
+            address: None,
+        }
+    }
+
+    /// `DIAL_RSP` for a dial that failed; `error` says why and is not empty.
+    #[must_use]
+    pub const fn dial_failed(dial: DialId, error: String) -> Self {
+        Self::DialResponse {
+            dial,
+            connect_id: None,
+            error,
+            address: None,
+        }
+    }
+
     /// The type of this packet.
     #[must_use]
     pub const fn kind(&self) -> PacketKind {

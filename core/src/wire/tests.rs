@@ -2,13 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use std::net::SocketAddr;
+
 use bytes::{Buf, Bytes};
 use prost::Message;
 use quickcheck::{Arbitrary, Gen, quickcheck};
 use serde_json::Value;
 
 use super::frame::PREFIX_BYTES;
-use super::message::{self, PacketMessage, Payload};
+use super::message::{self, PacketMessage, Payload, packet_type};
 use super::*;
 use crate::ids::{ConnectId, DialId};
 
@@ -47,6 +49,7 @@ fn vector(entry: &Value) -> Vector {
                 error: field(payload, "error"),
                 connect_id: int(payload, "connectID"),
                 random: int(payload, "random"),
+                endpoint_address: Bytes::new(),
             }),
             "data" => Payload::Data(message::Data {
                 connect_id: int(payload, "connectID"),
@@ -192,6 +195,50 @@ fn broken_protobuf_is_an_error_with_a_status() {
 }
 
 #[test]
+fn an_address_that_is_none_counts_as_absent() {
+    let address_of = |text: &[u8]| {
+        let answer = PacketMessage {
+            r#type: packet_type::DIAL_RSP,
+            payload: Some(Payload::DialResponse(message::DialResponse {
+                error: String::new(),
+                connect_id: 7,
+                random: 1,
+                endpoint_address: Bytes::copy_from_slice(text),
+            })),
+        };
+        let decoded = decode(answer.encode_to_vec().into());
+        let Ok(Decoded::Packet(Packet::DialResponse { address, .. })) = decoded else {
+            panic!("not the answer: {decoded:?}");
+        };
+        address
+    };
+    for good in [
+        "10.0.0.1:443",
+        "[2001:db8::1]:443",
+        "[fe80::1%3]:65535",
+        "[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%4294967295]:65535",
+    ] {
+        assert_eq!(address_of(good.as_bytes()), good.parse().ok(), "{good}");
+        assert!(address_of(good.as_bytes()).is_some(), "{good}");
+    }
+    // The port is right but for its zeros; only its length is not.
+    let long = format!("[2001:db8::1]:{}443", "0".repeat(64));
+    for bad in [
+        &b""[..],
+        b"10.0.0.1",
+        b"10.0.0.1:65536",
+        b"2001:db8::1:443",
+        b"example.org:443",
+        b" 10.0.0.1:443",
+        b"10.0.0.1:443\n",
+        b"\xff\xfe",
+        long.as_bytes(),
+    ] {
+        assert_eq!(address_of(bad), None, "{}", bad.escape_ascii());
+    }
+}
+
+#[test]
 fn payloads_are_shared_from_socket_to_socket() {
     let sent = Frame::from(Packet::Data {
         connect_id: ConnectId::new(7),
@@ -244,6 +291,14 @@ fn the_longest_head_fits() {
     assert_eq!(body(&data).len(), data.len() - PREFIX_BYTES);
 }
 
+/// A socket address as its text holds it: the flow label of IPv6 is no part of that.
+fn without_flow_label(mut address: SocketAddr) -> SocketAddr {
+    if let SocketAddr::V6(address) = &mut address {
+        address.set_flowinfo(0);
+    }
+    address
+}
+
 impl Arbitrary for Packet {
     fn arbitrary(g: &mut Gen) -> Self {
         let dial = DialId(i64::arbitrary(g));
@@ -258,6 +313,7 @@ impl Arbitrary for Packet {
                 dial,
                 connect_id,
                 error: String::arbitrary(g),
+                address: Option::arbitrary(g).map(without_flow_label),
             },
             PacketKind::CloseRequest => Self::CloseRequest { connect_id },
             PacketKind::CloseResponse => Self::CloseResponse {

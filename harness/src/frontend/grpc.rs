@@ -114,6 +114,7 @@ impl GrpcFrontend {
                     dial: answered,
                     connect_id: Some(connect_id),
                     error,
+                    ..
                 } if *answered == dial && error.is_empty() => Some(Ok(*connect_id)),
                 Packet::DialResponse {
                     dial: answered,

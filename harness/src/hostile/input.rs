@@ -1,5 +1,6 @@
 //! Any bytes as packets and choices, with ids from so small a range that they often hit.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -59,6 +60,7 @@ impl<'a> Input<'a> {
         let agreed = self.byte();
         Negotiated {
             peer_window_bytes: None,
+            dialled_address: agreed & 16 == 16,
             drain: agreed & 8 == 8,
             half_close: agreed & 1 == 1,
             reset: agreed & 2 == 2,
@@ -106,6 +108,8 @@ impl<'a> Input<'a> {
                 dial: self.dial(),
                 connect_id: self.connect_id(),
                 error: self.error(),
+                // Not drawn, so that the corpora mean what they did.
+                address: Some(SocketAddr::from(([192, 0, 2, 1], 443))),
             },
             3 => Packet::CloseRequest {
                 connect_id: self.connect_id(),

@@ -127,6 +127,7 @@ impl<'a> Input<'a> {
         let flow_control = extensions & 1 == 1;
         let mut setup = Setup {
             flow_control,
+            dialled_address: extensions & 32 != 0,
             drain: extensions & 16 != 0,
             half_close: extensions & 2 != 0,
             reset: extensions & 4 != 0,

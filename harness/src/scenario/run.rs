@@ -403,7 +403,7 @@ impl Run {
                 | LinkEvent::ResumptionConfirmed { .. }
                 | LinkEvent::Silent
                 | LinkEvent::Broken(_)
-                | LinkEvent::Down
+                | LinkEvent::Down(_)
                 | LinkEvent::Retired => None,
             });
             let forgotten = |refused: &ResumeRefused| *refused == ResumeRefused::Unknown;

@@ -125,6 +125,7 @@ fn d9_an_answer_from_another_agent_is_not_accepted() {
                 dial: DialId(dial),
                 connect_id: ConnectId::new(77),
                 error: String::new(),
+                address: None,
             },
         );
     }

@@ -208,7 +208,7 @@ fn d37_a_connection_lives_from_its_answer_to_its_end() {
         | LinkEvent::ResumptionConfirmed { .. }
         | LinkEvent::Silent
         | LinkEvent::Broken(_)
-        | LinkEvent::Down
+        | LinkEvent::Down(_)
         | LinkEvent::Retired => None,
     });
     assert_eq!(took, Some(A_SECOND));

@@ -37,8 +37,8 @@ pub(super) async fn serve_endpoint<R: Runtime>(
         ) => dialled,
     };
     let now = agent.runtime.now();
-    let mut socket = match dialled {
-        Ok(socket) => socket,
+    let (connected, mut socket) = match dialled {
+        Ok(connected) => connected,
         Err(failure) => {
             agent.metrics.endpoint_dial_failed(failure.is_timeout());
             if failure.is_refusal() {
@@ -54,7 +54,7 @@ pub(super) async fn serve_endpoint<R: Runtime>(
     agent.metrics.endpoint_dialled(now - started);
     if !held
         .tunnel
-        .with(|link| link.handle_dialled(now, stream, Ok(())))
+        .with(|link| link.handle_dialled(now, stream, Ok(Some(connected))))
     {
         return;
     }

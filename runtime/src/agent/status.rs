@@ -52,6 +52,7 @@ impl<R: Runtime> Agent<R> {
             draining: *self.draining.borrow(),
             problems: self.complaints(),
             policy_generation: None,
+            audit: None,
             totals,
             limits: Vec::new(),
             peers,

@@ -29,10 +29,12 @@ pub async fn dial_endpoint<R: Runtime>(
     limit: Duration,
 ) -> Result<R::TcpStream, DialFailure> {
     let rules = DestinationRules::default();
-    dial_endpoint_within(runtime, network, address, limit, &rules).await
+    let (_, socket) = dial_endpoint_within(runtime, network, address, limit, &rules).await?;
+    Ok(socket)
 }
 
-/// As [`dial_endpoint`], where `rules` allow it: addresses of a name that they don't are passed over.
+/// As [`dial_endpoint`], where `rules` allow it: addresses of a name that they don't are passed over. Tells which one
+/// the connection is to.
 ///
 /// # Errors
 /// [`DialFailure`], which says it when all of them are.
@@ -42,7 +44,7 @@ pub async fn dial_endpoint_within<R: Runtime>(
     address: &str,
     limit: Duration,
     rules: &DestinationRules,
-) -> Result<R::TcpStream, DialFailure> {
+) -> Result<(SocketAddr, R::TcpStream), DialFailure> {
     let deadline = runtime.now() + limit;
     let permitted = |addresses: &mut Vec<SocketAddr>| {
         if rules.is_empty() {
@@ -61,11 +63,11 @@ pub async fn dial_endpoint_within<R: Runtime>(
             Some(_) | None => Ok(()),
         }
     };
-    let (_, socket) = dial(runtime, network, address, deadline, permitted).await?;
+    let (connected, socket) = dial(runtime, network, address, deadline, permitted).await?;
     if let Err(error) = socket.set_tcp_options(&TcpOptions::default()) {
         tracing::debug!(address, %error, "socket options of a connection to an endpoint");
     }
-    Ok(socket)
+    Ok((connected, socket))
 }
 
 /// Connects to one of the addresses that `select` leaves, in its order; the socket has the system's options.

@@ -39,18 +39,18 @@ impl AttemptResult {
     }
 }
 
-/// Attempts by result, each from the start, so that an alert can be written for any of them.
+/// Attempts by result.
 #[derive(Debug)]
 pub(super) struct Attempts([IntCounter; 5]);
 
 impl Attempts {
     pub(super) fn new(registry: &Registry) -> Self {
-        let attempts = Families::ours(registry).counters(
+        Self(Families::ours(registry).counters_of(
             "connection_attempts_total",
             "Attempts to connect to a server, by what came of them.",
-            &["result"],
-        );
-        Self(AttemptResult::ALL.map(|result| attempts.with_label_values(&[result.label()])))
+            "result",
+            AttemptResult::ALL.map(AttemptResult::label),
+        ))
     }
 
     pub(super) fn count(&self, result: AttemptResult) {

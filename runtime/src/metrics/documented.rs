@@ -8,7 +8,9 @@ use prometheus::Registry;
 
 use super::konnectivity;
 use super::live_tunnels::{Measured, Measurement};
-use super::{AgentMetrics, CertificateMetrics, Limit, ServerMetrics, TlsListener, render};
+use super::{
+    AgentMetrics, AuditMetrics, CertificateMetrics, Limit, ServerMetrics, TlsListener, render,
+};
 use crate::server::AgentRefused;
 use crate::tls::HandshakeFailure;
 
@@ -55,6 +57,8 @@ fn our_server() -> Registry {
     metrics.limit_reached(Limit::Agents);
     metrics.policy_in_force();
     metrics.policy_reloaded(true);
+    metrics.tenant("blue");
+    AuditMetrics::new(metrics.registry()).written(1);
     metrics.agent_refused(&AgentRefused::NoToken);
     metrics.token_reviewed("accepted", Duration::ZERO);
     metrics.tls_handshake_failed(TlsListener::Agent, HandshakeFailure::NoCertificate);

@@ -102,6 +102,18 @@ impl Families<'_> {
         self.registered(IntCounter::with_opts(self.opts(name, help)))
     }
 
+    /// A counter for each value of a label, all there from the start, so that an alert can be written for any of them.
+    pub(super) fn counters_of<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: [&str; N],
+    ) -> [IntCounter; N] {
+        let family = self.counters(name, help, &[label]);
+        values.map(|value| family.with_label_values(&[value]))
+    }
+
     pub(super) fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         self.registered(IntGaugeVec::new(self.opts(name, help), labels))
     }

@@ -40,17 +40,17 @@ pub(super) struct Hedges {
 impl Hedges {
     pub(super) fn new(registry: &Registry) -> Self {
         let ours = Families::ours(registry);
-        let ended = ours.counters(
-            "dial_hedges_total",
-            "Dials that were to be given to another agent as well, by what came of it.",
-            &["result"],
-        );
         Self {
             started: ours.counter(
                 "dial_retries_total",
                 "Dials that were given to another agent, since the first did not answer in time or was lost.",
             ),
-            ended: HedgeEnd::ALL.map(|end| ended.with_label_values(&[end.label()])),
+            ended: ours.counters_of(
+                "dial_hedges_total",
+                "Dials that were to be given to another agent as well, by what came of it.",
+                "result",
+                HedgeEnd::ALL.map(HedgeEnd::label),
+            ),
             set_aside: ours.gauge(
                 "agents_set_aside",
                 "Agents that get no dials for a while, since others had to answer theirs.",

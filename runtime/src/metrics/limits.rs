@@ -45,19 +45,18 @@ impl Limit {
     }
 }
 
-/// How often each was met, from the start, so that an alert can be written for any of them.
+/// How often each was met.
 #[derive(Debug)]
 pub(super) struct LimitsReached([IntCounter; 6]);
 
 impl LimitsReached {
     pub(super) fn new(registry: &Registry) -> Self {
-        let families = Families::ours(registry);
-        let reached = families.counters(
+        Self(Families::ours(registry).counters_of(
             "limit_reached_total",
             "How often a bound was met, by its flag. Connections then wait, dials fail.",
-            &["limit"],
-        );
-        Self(Limit::ALL.map(|limit| reached.with_label_values(&[limit.label()])))
+            "limit",
+            Limit::ALL.map(Limit::label),
+        ))
     }
 
     pub(super) fn status(&self) -> Vec<LimitStatus> {

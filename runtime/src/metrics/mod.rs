@@ -7,6 +7,7 @@
 
 mod agent;
 mod attempts;
+mod audit;
 mod certificates;
 mod client;
 #[cfg(test)]
@@ -22,12 +23,14 @@ mod packets;
 mod policy;
 mod process;
 mod server;
+mod tenants;
 mod text;
 mod throttling;
 mod tunnels;
 
 pub use agent::AgentMetrics;
 pub use attempts::AttemptResult;
+pub use audit::AuditMetrics;
 pub use certificates::CertificateMetrics;
 pub(crate) use client::ClientConnectionGauge;
 pub use client::ClientMetrics;
@@ -38,5 +41,6 @@ pub(crate) use live_tunnels::{Measured, Measurement};
 pub use packets::Segment;
 pub use policy::PolicyDecision;
 pub use server::{AgentProof, ServerMetrics, TlsListener};
+pub use tenants::{TenantDial, TenantMetrics};
 pub use text::{CONTENT_TYPE, render};
 pub use throttling::ThrottleResult;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dialback_core::server::{DialFailure, ResumeRefused};
 use dialback_core::wire::Code;
 use dialback_core::{CloseReason, Packet, PacketKind};
-use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::family::{Counted, Families, OnTouch, sum};
 use super::hedges::{HedgeEnd, Hedges};
@@ -14,6 +14,7 @@ use super::limits::{Limit, LimitsReached};
 use super::live_tunnels::Measured;
 use super::packets::{Packets, Segment};
 use super::policy::{PolicyCounts, PolicyDecision};
+use super::tenants::{TenantMetrics, Tenants};
 use super::throttling::{ThrottleResult, Throttled};
 use super::tunnels::{ResumesRefused, Tunnels};
 use crate::server::AgentRefused;
@@ -89,7 +90,7 @@ pub struct ServerMetrics {
     dial_failure_count: IntCounterVec,
     tls_handshake_failures: IntCounterVec,
     authentication_failures: IntCounterVec,
-    agent_calls: IntCounterVec,
+    agent_calls: [IntCounter; 4],
     draining_agents: IntGauge,
     token_reviews: TokenReviews,
     leases: LeaseCollection,
@@ -101,6 +102,7 @@ pub struct ServerMetrics {
     hedges: Hedges,
     policy: PolicyCounts,
     throttled: Throttled,
+    tenants: Tenants,
 }
 
 impl ServerMetrics {
@@ -122,14 +124,6 @@ impl ServerMetrics {
         // Each from the start, so that an alert can be written for any of them.
         for cause in AgentRefused::LABELS {
             authentication_failures.with_label_values(&[cause]);
-        }
-        let agent_calls = ours.counters(
-            "agent_calls_total",
-            "Calls of agents that were taken, by how the agents proved who they are.",
-            &["authentication"],
-        );
-        for proof in AgentProof::ALL {
-            agent_calls.with_label_values(&[proof.label()]);
         }
         Self {
             dial_duration: families.histogram_on_touch(
@@ -184,7 +178,12 @@ impl ServerMetrics {
                 &["reason"],
             ),
             authentication_failures,
-            agent_calls,
+            agent_calls: ours.counters_of(
+                "agent_calls_total",
+                "Calls of agents that were taken, by how the agents proved who they are.",
+                "authentication",
+                AgentProof::ALL.map(AgentProof::label),
+            ),
             draining_agents: ours.gauge(
                 "draining_agents",
                 "Tunnels whose agents have announced their end.",
@@ -204,6 +203,7 @@ impl ServerMetrics {
             hedges: Hedges::new(&registry),
             policy: PolicyCounts::new(&registry),
             throttled: Throttled::new(&registry),
+            tenants: Tenants::new(&registry),
             registry,
         }
     }
@@ -340,6 +340,16 @@ impl ServerMetrics {
         self.throttled.waiting(dials);
     }
 
+    /// What this tenant has; shown from now on.
+    pub fn tenant(&self, name: &str) -> TenantMetrics {
+        self.tenants.tenant(name)
+    }
+
+    /// Other tenants than these are shown no more.
+    pub fn keep_tenants(&self, is_kept: impl Fn(&str) -> bool) {
+        self.tenants.keep(is_kept);
+    }
+
     /// An agent's offer to resume a session was refused.
     pub fn resume_refused(&self, reason: ResumeRefused) {
         self.resumes_refused.count(reason);
@@ -401,7 +411,7 @@ impl ServerMetrics {
 
     /// An agent's call was taken.
     pub fn agent_taken(&self, proof: AgentProof) {
-        self.agent_calls.with_label_values(&[proof.label()]).inc();
+        self.agent_calls[proof as usize].inc();
     }
 
     /// So many tunnels have agents that announced their end.

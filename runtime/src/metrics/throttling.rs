@@ -34,19 +34,19 @@ pub(super) struct Throttled {
 impl Throttled {
     pub(super) fn new(registry: &Registry) -> Self {
         let ours = Families::ours(registry);
-        let dials = ours.counters(
-            "throttled_dials_total",
-            "Dials that were over a limit of the throttle file, by what became of them.",
-            &["result"],
-        );
-        let reloads = ours.counters(
-            "throttle_reloads_total",
-            "Throttle files that changed, by whether they were taken up.",
-            &["result"],
-        );
         Self {
-            reloads: ["refused", "success"].map(|result| reloads.with_label_values(&[result])),
-            dials: ThrottleResult::ALL.map(|result| dials.with_label_values(&[result.label()])),
+            dials: ours.counters_of(
+                "throttled_dials_total",
+                "Dials that were over a limit of the throttle file, by what became of them.",
+                "result",
+                ThrottleResult::ALL.map(ThrottleResult::label),
+            ),
+            reloads: ours.counters_of(
+                "throttle_reloads_total",
+                "Throttle files that changed, by whether they were taken up.",
+                "result",
+                ["refused", "success"],
+            ),
             waiting: ours.gauge(
                 "throttle_waiting_dials",
                 "Dials that wait for their turn, since they are over a limit of the throttle file.",

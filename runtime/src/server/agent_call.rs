@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use dialback_core::audit::AgentChange;
 use dialback_core::server::{Link, ResumeRefused};
 use dialback_core::wire::{
     AGENT_ID, AGENT_IDENTIFIERS, AgentMetadata, AgentMetadataError, Code, EXTENSIONS, Extensions,
@@ -99,6 +100,7 @@ impl<R: Runtime> Server<R> {
     ) -> Option<AcceptedCall> {
         if let Err(refused) = self.admit(&identity, &agent, peer) {
             tracing::warn!(%peer, agent_id = agent.agent_id, %identity, error = %refused, "agent refused by the policy");
+            self.audit_refused_agent(Some(&agent.agent_id), peer, "policy", &refused);
             call.reject(&Status::new(Code::PermissionDenied, refused.to_string()));
             return None;
         }
@@ -120,12 +122,20 @@ impl<R: Runtime> Server<R> {
                 agent.peer = peer;
             }
             tracing::info!(link = %tunnel.id(), %peer, agent_id = agent.agent_id, session = %grant.id, "tunnel resumed");
+            self.audit_link(tunnel.id(), AgentChange::Resumed);
             return Some(AcceptedCall {
                 agent_id: agent.agent_id,
                 tunnel,
                 stream,
                 retired: Arc::default(),
             });
+        }
+        if !self.audit_admits() {
+            let refused = "the server's audit log takes no records";
+            tracing::warn!(%peer, agent_id = agent.agent_id, "agent refused: {refused}");
+            self.audit_refused_agent(Some(&agent.agent_id), peer, "audit", &refused);
+            call.reject(&Status::new(Code::Unavailable, refused));
+            return None;
         }
         let started_anew =
             header_values(metadata, RESUME).any(|value| value == NO_SESSION.as_bytes());

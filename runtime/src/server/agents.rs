@@ -68,6 +68,7 @@ impl<R: Runtime> Server<R> {
             let failure = HandshakeFailure::Alpn;
             self.metrics
                 .tls_handshake_failed(TlsListener::Agent, failure);
+            self.audit_refused_agent(None, peer, "tls", &failure.label());
             return tracing::warn!(%peer, "agent did not negotiate HTTP/2 (ALPN h2)");
         }
         let certificates = tls.get_ref().1.peer_certificates();
@@ -139,7 +140,11 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> AgentConnection<R, T> {
         let mut ended = self.poll_connection(cx);
         self.poll_pending(cx);
         self.links.retain_mut(|link| link.poll(cx).is_pending());
-        ended = ended || self.poll_connection(cx);
+        if !ended && self.poll_connection(cx) {
+            ended = true;
+            // Each tells of its own end.
+            self.links.retain_mut(|link| link.poll(cx).is_pending());
+        }
         if ended {
             Poll::Ready(())
         } else {
@@ -174,6 +179,7 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> AgentConnection<R, T> {
             Ok(agent) => agent,
             Err(error) => {
                 tracing::warn!(%peer, %error, "agent refused");
+                server.audit_refused_agent(None, peer, "metadata", &error);
                 return call.reject(&error.status());
             }
         };
@@ -214,6 +220,8 @@ impl<R: Runtime, T: AsyncRead + AsyncWrite + Unpin> AgentConnection<R, T> {
         let (peer, agent_id) = (self.peer, call.agent.agent_id);
         tracing::warn!(%peer, agent_id, error = %refused, "agent authentication failed");
         self.server.refused(refused);
+        self.server
+            .audit_refused_agent(Some(&agent_id), peer, "authentication", refused);
         call.call.reject(&refused.status());
     }
 

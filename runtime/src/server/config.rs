@@ -8,6 +8,7 @@ use dialback_core::server::{LinkConfig, ProxyStreamConfig};
 
 use dialback_core::throttle::ThrottleConfig;
 
+use super::audit::AuditSink;
 use super::authentication::AgentAuthenticator;
 
 /// The behaviour of a server; listeners and certificates are given apart.
@@ -46,6 +47,8 @@ pub struct ServerConfig {
     pub zone: Option<String>,
     /// How much each frontend, tenant, agent and destination may have. Default `None`: as much as there is.
     pub throttle: Option<ThrottleConfig>,
+    /// Who takes what is recorded of agents and streams. Default `None`: nothing is.
+    pub audit: Option<Arc<dyn AuditSink>>,
     /// Whether plain Konnectivity is spoken even to agents that offer extensions. Default false.
     pub disable_extensions: bool,
     /// Who looks at the tokens that agents show. Default none: an agent needs no token, and certificates are all that
@@ -72,6 +75,7 @@ impl Default for ServerConfig {
             dial_hedging: false,
             zone: None,
             throttle: None,
+            audit: None,
             disable_extensions: false,
             authenticator: None,
         }

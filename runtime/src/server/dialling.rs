@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use dialback_core::policy::Dial;
 use dialback_core::server::{
@@ -9,8 +10,9 @@ use dialback_core::server::{
 };
 use dialback_core::throttle::Dialling;
 use dialback_core::wire::SELECT_AGENT;
-use dialback_core::{LinkId, StreamId};
+use dialback_core::{CloseReason, DialId, LinkId, StreamId};
 
+use super::audit::Trail;
 use super::frontend::{Frontend, FrontendStream};
 use super::policy::{Policed, PolicedDial};
 use super::throttling::{Admitted, Waiting};
@@ -27,19 +29,33 @@ const ROUTE_TRIES: usize = 3;
 pub(super) struct Started {
     pub(super) tunnel: Arc<Tunnel<Link>>,
     pub(super) stream: StreamId,
+    /// The server's name for the dial.
+    pub(super) dial: Option<DialId>,
     /// Keeps the stream under the eyes of the policy, if there is one.
     pub(super) policed: Option<Policed>,
+    /// Why a policy in mode audit would have denied it.
+    pub(super) would_deny: Option<Box<str>>,
+}
+
+impl Started {
+    /// Another agent was quicker, or the dial may not be: this one is told to give it up.
+    pub(super) fn give_up(&self, now: Instant) {
+        self.tunnel
+            .with(|link| link.handle_dial_overtaken(now, self.stream));
+        self.tunnel.forget_stream(self.stream);
+    }
 }
 
 /// An agent for a dial, and what keeps the dial under the eyes of the policy, if there is one.
 struct Chosen {
     agent: AgentTunnel,
     policed: Option<PolicedDial>,
+    would_deny: Option<Box<str>>,
 }
 
 /// What a frontend asks for.
-#[derive(Clone, Debug)]
-pub(super) struct DialRequest {
+#[derive(Debug)]
+pub(super) struct DialRequest<R: Runtime> {
     /// Who asks.
     pub(super) frontend: Arc<Frontend>,
     /// `tcp`, or whatever a gRPC frontend says.
@@ -49,12 +65,13 @@ pub(super) struct DialRequest {
     /// The labels that the frontend wants of the agent, as it wrote them. Nobody looks at them where `label` is not among
     /// the strategies.
     pub(super) selector: Option<String>,
+    /// Follows it, where somebody wants to know.
+    pub(super) trail: Option<Box<Trail<R>>>,
 }
 
 /// Which agents a dial may be given to.
-#[derive(Clone, Copy)]
-struct Wish<'a> {
-    request: &'a DialRequest,
+struct Wish<'a, R: Runtime> {
+    request: &'a DialRequest<R>,
     selector: Option<&'a Selector>,
     tried: &'a [LinkId],
     /// Says why, where an agent has as much as it may have.
@@ -63,7 +80,21 @@ struct Wish<'a> {
 
 impl<R: Runtime> Server<R> {
     /// Asks for the leave to dial; `None` where nobody needs it, or will not get that far.
-    pub(super) fn wait_for_turn(&self, request: &DialRequest) -> Option<Waiting<R>> {
+    ///
+    /// # Errors
+    /// [`DialError::AuditBlocked`].
+    pub(super) fn wait_for_turn(
+        &self,
+        request: &DialRequest<R>,
+    ) -> Result<Option<Waiting<R>>, DialError> {
+        if self.audit_admits() {
+            Ok(self.throttled(request))
+        } else {
+            Err(DialError::AuditBlocked)
+        }
+    }
+
+    fn throttled(&self, request: &DialRequest<R>) -> Option<Waiting<R>> {
         let throttling = self.throttling.as_ref()?;
         let policed = self.agents().policed(request);
         let dial = policed.as_ref().map(PolicedDial::ask);
@@ -76,37 +107,40 @@ impl<R: Runtime> Server<R> {
         let tenant = policy
             .zip(tenant)
             .and_then(|(policy, tenant)| policy.tenant_name(tenant));
-        Some(throttling.admit(Dialling {
-            frontend: request.frontend.identity.name(),
-            tenant: tenant.map(str::to_owned),
-            destination: host_of(&request.address).to_lowercase(),
-        }))
+        let dialling = Dialling::new(&request.frontend.identity, tenant, &request.address);
+        Some(throttling.admit(dialling))
     }
 
     /// Chooses an agent and starts a dial on its tunnel. What fails before that is counted and told here.
     pub(super) fn dial(
         self: &Arc<Self>,
-        request: DialRequest,
+        mut request: DialRequest<R>,
         mut admitted: Option<Admitted<R>>,
     ) -> Result<FrontendStream<R>, DialError> {
         match self.start_dial(&request, &[]) {
-            Ok(started) => {
+            Ok(mut started) => {
                 if let Some(admitted) = &mut admitted {
                     admitted.take_agent(started.tunnel.peer_id());
                 }
                 if let Some(mut hedging) = self.hedging() {
                     hedging.dialled(self.runtime.now(), started.tunnel.id());
                 }
+                if let Some(trail) = &mut request.trail {
+                    trail.would_be_denied(started.would_deny.take());
+                }
                 Ok(FrontendStream::new(self, started, request, admitted))
             }
             Err(error) => {
-                self.dial_not_started(&request, &error);
+                self.dial_not_started(request, &error);
                 Err(error)
             }
         }
     }
 
-    pub(super) fn dial_not_started(&self, request: &DialRequest, error: &DialError) {
+    pub(super) fn dial_not_started(&self, mut request: DialRequest<R>, error: &DialError) {
+        if let Some(trail) = &mut request.trail {
+            trail.failed(Some(error));
+        }
         match error {
             DialError::TooManyStreams { .. } => self.metrics.limit_reached(Limit::StreamsPerAgent),
             DialError::TooManyDials { .. } => self.metrics.limit_reached(Limit::PendingDials),
@@ -118,7 +152,8 @@ impl<R: Runtime> Server<R> {
             | DialError::ClosedByAgent
             | DialError::InvalidAnswer
             | DialError::Denied { .. }
-            | DialError::Throttled { .. } => {}
+            | DialError::Throttled { .. }
+            | DialError::AuditBlocked => {}
         }
         self.metrics.dial_failed(error.failure());
         let (peer, address) = (request.frontend.peer, &request.address);
@@ -129,7 +164,7 @@ impl<R: Runtime> Server<R> {
     /// agent, one that has no room is passed over.
     pub(super) fn start_dial(
         &self,
-        request: &DialRequest,
+        request: &DialRequest<R>,
         tried: &[LinkId],
     ) -> Result<Started, DialError> {
         let selector = self.selector(request)?;
@@ -141,26 +176,39 @@ impl<R: Runtime> Server<R> {
                 // Those that may serve are full.
                 Err(denied) => return Err(full.unwrap_or(denied)),
             };
-            let Chosen { agent, policed } = chosen;
+            let Chosen {
+                agent,
+                policed,
+                would_deny,
+            } = chosen;
             let (now, tunnel) = (self.runtime.now(), agent.tunnel);
             let (protocol, address) = (request.protocol.clone(), request.address.clone());
-            match tunnel.with(|link| link.dial(now, protocol, address)) {
-                Ok(stream) => {
+            let dialled = tunnel.with(|link| {
+                let stream = link.dial(now, protocol, address)?;
+                Ok((stream, link.dial_id(stream)))
+            });
+            match dialled {
+                Ok((stream, dial)) => {
                     tracing::debug!(
                         peer = %request.frontend.peer, frontend = %request.frontend.identity,
                         address = request.address, link = %tunnel.id(), %stream,
                         agent = %agent.identity, "dial given to an agent"
                     );
-                    let policed = policed
-                        .map(|allowed| self.police(&tunnel, stream, allowed))
-                        .transpose()?;
-                    return Ok(Started {
+                    let mut started = Started {
                         tunnel,
                         stream,
-                        policed,
-                    });
+                        dial,
+                        policed: None,
+                        would_deny,
+                    };
+                    if let Some(allowed) = policed {
+                        self.police(&mut started, allowed)?;
+                    }
+                    return Ok(started);
                 }
-                Err(DialError::AgentLost) => self.disconnected(tunnel.id()),
+                Err(DialError::AgentLost) => {
+                    self.disconnected(tunnel.id(), CloseReason::TunnelLost);
+                }
                 Err(error) if self.hedging.is_some() => {
                     tried.push(tunnel.id());
                     full = Some(error);
@@ -172,7 +220,7 @@ impl<R: Runtime> Server<R> {
     }
 
     /// What the frontend asks of the agent, where that counts.
-    fn selector(&self, request: &DialRequest) -> Result<Option<Selector>, DialError> {
+    fn selector(&self, request: &DialRequest<R>) -> Result<Option<Selector>, DialError> {
         let Some(text) = request.selector.as_ref().filter(|_| self.by_label) else {
             return Ok(None);
         };
@@ -185,7 +233,7 @@ impl<R: Runtime> Server<R> {
     /// The agent for a dial, of those that the policy allows. Of two that will do it is the less loaded one.
     fn choose(
         &self,
-        request: &DialRequest,
+        request: &DialRequest<R>,
         selector: Option<&Selector>,
         tried: &[LinkId],
     ) -> Result<Option<Chosen>, DialError> {
@@ -216,8 +264,11 @@ impl<R: Runtime> Server<R> {
             let denied = enforced.and_then(|dial| agents.denied(dial, find(None)?.first));
             return denied.map_or(Ok(None), |denied| Err(self.denied(&denied, tried)));
         };
+        let mut would_deny = None;
         if let (Some(policed), Some(dial)) = (&policed, &dial) {
-            self.allowed(policed, agents.denied(dial, found.first).as_ref(), tried);
+            let denied = agents.denied(dial, found.first);
+            self.allowed(policed, denied.as_ref(), tried);
+            would_deny = denied.map(|denied| denied.to_string().into());
         }
         let agent = |link| agents.tunnels.get(&link).cloned();
         let Some(first) = agent(found.first) else {
@@ -230,13 +281,17 @@ impl<R: Runtime> Server<R> {
             Some(second) => self.less_loaded(first, second),
             None => first,
         };
-        Ok(Some(Chosen { agent, policed }))
+        Ok(Some(Chosen {
+            agent,
+            policed,
+            would_deny,
+        }))
     }
 
     fn candidates(
         &self,
         agents: &Agents,
-        wish: Wish<'_>,
+        wish: Wish<'_, R>,
         enforced: Option<&Dial<'_>>,
     ) -> Option<Candidates> {
         let Wish {
@@ -308,13 +363,4 @@ impl<R: Runtime> Server<R> {
         let hedging = self.hedging.as_ref()?;
         Some(hedging.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// The host of `host:port`, as limits know it: without brackets and without the dot of a whole name.
-fn host_of(address: &str) -> &str {
-    let host = match address.rsplit_once(':') {
-        Some((host, _)) if !host.contains(':') || host.ends_with(']') => host,
-        Some(_) | None => address,
-    };
-    host.trim_end_matches('.').trim_matches(['[', ']'])
 }

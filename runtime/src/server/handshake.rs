@@ -70,6 +70,9 @@ impl<R: Runtime> Server<R> {
             }
         };
         self.metrics.tls_handshake_failed(listener, failure);
+        if listener == TlsListener::Agent {
+            self.audit_refused_agent(None, peer, "tls", &failure.label());
+        }
         None
     }
 

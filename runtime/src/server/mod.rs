@@ -2,6 +2,7 @@
 
 mod agent_call;
 mod agents;
+mod audit;
 mod authentication;
 mod config;
 mod dialling;
@@ -19,12 +20,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use dialback_core::audit::AgentChange;
 use dialback_core::policy::Policy;
 use dialback_core::server::{Hedging, Link, Router, Sessions, Strategies, Strategy};
 use dialback_core::throttle::ThrottleConfig;
 use dialback_core::wire::AgentMetadata;
-use dialback_core::{Identity, LinkId};
+use dialback_core::{CloseReason, Identity, LinkId};
 
+pub use audit::AuditSink;
 pub use authentication::{
     AgentAuthenticator, AgentIdentity, AgentRefused, Authentication, BearerToken, RefusalReason,
 };
@@ -34,7 +37,6 @@ pub use stop::Stopped;
 use stop::{Stop, StopSignal};
 
 use self::handshake::HandshakeTurns;
-pub(crate) use self::policy::Policed;
 use self::policy::{PolicedStreams, Standing};
 use self::throttling::Throttling;
 use crate::metrics::ServerMetrics;
@@ -53,6 +55,8 @@ pub struct Server<R: Runtime> {
     pub(crate) metrics: Arc<ServerMetrics>,
     agents: Mutex<Agents>,
     next_link: AtomicU64,
+    /// For the audit log.
+    next_stream: AtomicU64,
     handshake_turns: HandshakeTurns,
     /// `None` where a dial is left to one agent.
     hedging: Option<Mutex<Hedging>>,
@@ -134,6 +138,7 @@ impl<R: Runtime> Server<R> {
             metrics,
             agents: Mutex::new(agents),
             next_link: AtomicU64::new(1),
+            next_stream: AtomicU64::new(1),
             stop: Stop::new(),
             policed: PolicedStreams::default(),
             last_refusal: Mutex::default(),
@@ -142,14 +147,15 @@ impl<R: Runtime> Server<R> {
         Arc::new(server)
     }
 
-    /// Whether any strategy knows an agent, and the server is not about to stop: what `/readyz` answers.
+    /// Whether any strategy knows an agent, and the server is neither about to stop nor kept from new streams by its audit log:
+    /// what `/readyz` answers.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.stop.is_draining() && self.agents().router.is_ready()
+        !self.stop.is_draining() && self.audit_admits() && self.agents().router.is_ready()
     }
 
-    /// What is missing for readiness, in sentences: that the server stops, and that an agent was refused for its token
-    /// within the last minutes, and why. Parts of it are an authenticator's words.
+    /// What is missing for readiness, in sentences: that the server stops, that its audit log can't be written, and that an
+    /// agent was refused for its token within the last minutes, and why. Parts of it are an authenticator's words.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
         let now = self.runtime.now();
@@ -160,7 +166,9 @@ impl<R: Runtime> Server<R> {
             .stop
             .is_draining()
             .then(|| "the server is stopping".to_owned());
-        stops.into_iter().chain(told).collect()
+        let audit = self.config.audit.as_ref().map(|audit| audit.status());
+        let audit = audit.and_then(|audit| audit.complaint());
+        stops.into_iter().chain(audit).chain(told).collect()
     }
 
     /// Other limits hold from now on, also for what goes on. Nothing comes of it where the server was made without limits:
@@ -193,15 +201,21 @@ impl<R: Runtime> Server<R> {
     }
 
     fn connected(&self, agent: AgentTunnel) {
+        let link = agent.tunnel.id();
         self.agents().connect(agent);
+        self.audit_link(link, AgentChange::Connected);
         let agents = self.agents();
         self.report_backends(&agents);
     }
 
     /// Chosen no more; harmless when repeated.
-    fn disconnected(&self, link: LinkId) {
+    fn disconnected(&self, link: LinkId, reason: CloseReason) {
         let mut agents = self.agents();
-        agents.disconnect(link);
+        if let Some(agent) = agents.disconnect(link) {
+            drop(agents);
+            self.audit_agent(&agent, AgentChange::Lost(reason));
+            agents = self.agents();
+        }
         agents.sessions.end(link);
         if let Some(mut hedging) = self.hedging() {
             hedging.forget(link);
@@ -218,6 +232,7 @@ impl<R: Runtime> Server<R> {
 
     fn suspended(&self, link: LinkId) {
         self.agents().router.agent_suspended(link);
+        self.audit_link(link, AgentChange::Suspended);
     }
 
     fn resumed(&self, link: LinkId) {
@@ -234,6 +249,10 @@ impl<R: Runtime> Server<R> {
             self.metrics
                 .ready_backends(strategy.name(), agents.router.ready_backends(strategy));
         }
+    }
+
+    fn next_stream(&self) -> u64 {
+        self.next_stream.fetch_add(1, Ordering::Relaxed)
     }
 
     fn new_link_id(&self) -> LinkId {

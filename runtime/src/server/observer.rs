@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use dialback_core::server::{Link, LinkEvent};
 use dialback_core::wire::Status;
-use dialback_core::{CloseReason, Packet};
+use dialback_core::{CloseReason, Initiator, Packet};
 use tokio::sync::Notify;
 
 use super::Server;
@@ -51,10 +51,12 @@ impl<R: Runtime> Observer<Link> for LinkObserver<R> {
             LinkEvent::Opened {
                 stream,
                 connect_id,
+                address,
                 took,
             } => {
                 self.metrics.opened(took);
-                tracing::debug!(%link, %stream, %connect_id, agent_id, "stream established");
+                let address = address.map(tracing::field::display);
+                tracing::debug!(%link, %stream, %connect_id, address, agent_id, "stream established");
             }
             LinkEvent::Closed {
                 stream,
@@ -89,10 +91,11 @@ impl<R: Runtime> Observer<Link> for LinkObserver<R> {
             LinkEvent::Broken(error) => {
                 tracing::warn!(%link, agent_id, %error, "agent breaks the rules of its session, its tunnel is ended");
             }
-            LinkEvent::Down => self.server(|server| server.disconnected(link)),
+            LinkEvent::Down(reason) => self.server(|server| server.disconnected(link, reason)),
             LinkEvent::Retired => {
                 tracing::warn!(%link, agent_id, "agent took no dial in time, its tunnel is retired");
-                self.server(|server| server.disconnected(link));
+                let reason = CloseReason::TunnelEnded(Initiator::Server);
+                self.server(|server| server.disconnected(link, reason));
                 self.retired.notify_one();
             }
         }

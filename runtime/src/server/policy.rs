@@ -6,17 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dialback_core::policy::{
     Admitted, Agent, ClaimRefused, Denied, Destination, Dial, Mode, Policy, TenantId,
 };
-use dialback_core::server::{DialError, Link};
+use dialback_core::server::DialError;
 use dialback_core::wire::AgentMetadata;
 use dialback_core::{Identity, LinkId, StreamId};
 
-use super::dialling::DialRequest;
+use super::dialling::{DialRequest, Started};
 use super::frontend::Frontend;
 use super::{AgentTunnel, Agents, Server};
 use crate::metrics::PolicyDecision;
 use crate::net::PeerAddr;
 use crate::runtime::Runtime;
-use crate::tunnel::Tunnel;
 
 /// What the policy in force says of an agent.
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +120,8 @@ impl<R: Runtime> Server<R> {
             let agents = self.agents();
             self.report_backends(&agents);
         }
+        self.metrics
+            .keep_tenants(|tenant| policy.has_tenant(tenant));
         self.metrics.policy_in_force();
         let now = self.runtime.now();
         for (tunnel, stream, reason, asked) in denied {
@@ -171,17 +172,16 @@ impl<R: Runtime> Server<R> {
     /// When the policy has changed since the dial was judged, and denies it now; the stream is given up then.
     pub(super) fn police(
         &self,
-        tunnel: &Arc<Tunnel<Link>>,
-        stream: StreamId,
+        started: &mut Started,
         allowed: PolicedDial,
-    ) -> Result<Policed, DialError> {
+    ) -> Result<(), DialError> {
         let PolicedDial { asked, policy } = allowed;
-        let key = (tunnel.id(), stream);
+        let key = (started.tunnel.id(), started.stream);
         self.policed.lock().insert(key, asked.clone());
-        let policed = Policed {
+        started.policed = Some(Policed {
             streams: self.policed.clone(),
             key,
-        };
+        });
         let denied = {
             let agents = self.agents();
             let now = agents.policy.as_ref();
@@ -191,11 +191,9 @@ impl<R: Runtime> Server<R> {
             denied.map(|denied| denied.to_string())
         };
         let Some(reason) = denied else {
-            return Ok(policed);
+            return Ok(());
         };
-        let now = self.runtime.now();
-        tunnel.with(|link| link.handle_dial_overtaken(now, stream));
-        tunnel.forget_stream(stream);
+        started.give_up(self.runtime.now());
         Err(DialError::Denied { reason })
     }
 
@@ -247,10 +245,12 @@ impl Agents {
         self.router.agent_connected(link, &metadata);
     }
 
-    pub(super) fn disconnect(&mut self, link: LinkId) {
+    pub(super) fn disconnect(&mut self, link: LinkId) -> Option<AgentTunnel> {
         let removed = self.tunnels.remove(&link);
-        self.not_admitted -= usize::from(removed.is_some_and(|agent| !agent.standing.admitted));
+        let was_admitted = removed.as_ref().is_none_or(|agent| agent.standing.admitted);
+        self.not_admitted -= usize::from(!was_admitted);
         self.router.agent_disconnected(link);
+        removed
     }
 
     /// What the policy says of an agent, and what of its claims it may keep.
@@ -291,8 +291,13 @@ impl Agents {
         }
     }
 
+    /// The tenant of an agent, as the policy calls it.
+    pub(super) fn tenant_name(&self, agent: &AgentTunnel) -> Option<&str> {
+        self.policy.as_ref()?.tenant_name(agent.standing.tenant?)
+    }
+
     /// What judges a dial, if anything does.
-    pub(super) fn policed(&self, request: &DialRequest) -> Option<PolicedDial> {
+    pub(super) fn policed<R: Runtime>(&self, request: &DialRequest<R>) -> Option<PolicedDial> {
         let policy = Arc::clone(self.policy.as_ref()?);
         let asked = Asked {
             frontend: Arc::clone(&request.frontend),

@@ -6,7 +6,6 @@ use dialback_core::LinkId;
 use dialback_core::server::Link;
 
 use super::{AgentTunnel, Agents, Server};
-use crate::net::PeerAddr;
 use crate::runtime::Runtime;
 use crate::status::{LinkState, Looked, Peer, Peers, Program, Status, StatusPage, clip, describe};
 
@@ -46,6 +45,7 @@ impl<R: Runtime> Server<R> {
             draining: self.stop.is_draining(),
             problems: self.complaints(),
             policy_generation: self.metrics.policy_generation(),
+            audit: self.config.audit.as_ref().map(|audit| audit.status()),
             totals,
             limits: self.metrics.limits(),
             peers,
@@ -58,10 +58,7 @@ impl<R: Runtime> Server<R> {
 impl Agents {
     /// The tunnels of a page and their tenants, and one more that tells whether there are more.
     fn page(&self, page: &StatusPage) -> Vec<(AgentTunnel, Option<String>)> {
-        let tenant = |agent: &AgentTunnel| {
-            let policy = self.policy.as_ref()?;
-            policy.tenant_name(agent.standing.tenant?).map(clip)
-        };
+        let tenant = |agent: &AgentTunnel| self.tenant_name(agent).map(clip);
         let later = (Bound::Excluded(LinkId(page.after)), Bound::Unbounded);
         self.tunnels
             .range(later)
@@ -74,10 +71,7 @@ impl Agents {
 /// `None` once the tunnel has ended.
 fn look(agent: &AgentTunnel) -> Option<Looked> {
     let (load, state) = agent.tunnel.with(|link| (link.load(), state(link)));
-    let address = match agent.peer {
-        PeerAddr::Tcp(_) => Some(agent.peer.to_string()),
-        PeerAddr::Unix => None,
-    };
+    let address = agent.peer.tcp().map(|_| agent.peer.to_string());
     Some(Looked {
         load: load?,
         state: if agent.standing.admitted {

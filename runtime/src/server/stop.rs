@@ -112,7 +112,7 @@ impl Stop {
     }
 
     /// Whether tunnels are being ended, or have been.
-    fn is_ending(&self) -> bool {
+    pub(super) fn is_ending(&self) -> bool {
         *self.stage.borrow() >= Stage::EndingTunnels
     }
 

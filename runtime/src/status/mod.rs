@@ -34,6 +34,9 @@ pub struct Status {
     /// At a server with a policy, how many have been put in force since the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_generation: Option<u64>,
+    /// At a server with an audit log, how that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditStatus>,
     /// Over all links, those included that are not on this page.
     pub totals: Totals,
     /// How often each bound was met; empty at an agent.
@@ -88,6 +91,44 @@ pub struct Totals {
     pub transports_lost: u64,
     /// Tunnels that went on over another transport.
     pub resumptions: u64,
+}
+
+/// How an audit log is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditStatus {
+    /// Whether streams are refused that could not be recorded.
+    pub strict: bool,
+    /// Why the log can't be written, if it can't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// Nothing new may begin: see [`AuditStatus::strict`].
+    pub blocked: bool,
+    /// Records that wait to be written.
+    pub waiting: u64,
+    /// Records that were written since the start.
+    pub written: u64,
+    /// Records that were dropped for want of room since the start.
+    pub dropped: u64,
+}
+
+impl AuditStatus {
+    /// What an operator has to know, in a sentence.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let consequence = if self.blocked {
+            "new streams and agents are refused"
+        } else {
+            "records will be dropped"
+        };
+        match &self.failure {
+            Some(failure) => Some(format!(
+                "the audit log can't be written: {failure}; {consequence}"
+            )),
+            None if self.blocked => Some(format!(
+                "the audit log is not written as fast as records come; {consequence}"
+            )),
+            None => None,
+        }
+    }
 }
 
 /// A bound of the server.

@@ -89,12 +89,7 @@ impl Peers {
 
 /// A text that a peer chose, cut to its bound.
 pub(crate) fn clip(text: &str) -> String {
-    if text.len() <= MOST_TEXT {
-        return text.to_owned();
-    }
-    let room = 0..=MOST_TEXT - '…'.len_utf8();
-    let end = room.rev().find(|at| text.is_char_boundary(*at));
-    format!("{}…", &text[..end.unwrap_or(0)])
+    dialback_core::clip(text, MOST_TEXT)
 }
 
 /// What an agent says it can reach, as it was on the wire.

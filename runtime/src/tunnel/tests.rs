@@ -53,7 +53,7 @@ fn events_are_observed_in_the_order_in_which_they_were_told() {
         |event| matches!(event, LinkEvent::Draining),
         |event| matches!(event, LinkEvent::DialEnded),
         |event| matches!(event, LinkEvent::DialFailed(_)),
-        |event| matches!(event, LinkEvent::Down),
+        |event| matches!(event, LinkEvent::Down(_)),
     ];
     assert_eq!(observed.len(), told.len(), "{observed:?}");
     assert!(

@@ -10,7 +10,7 @@ use dialback_runtime::agent::{Agent, AgentConfig};
 use dialback_runtime::dial::ProxyEnvironment;
 use dialback_runtime::metrics::AgentMetrics;
 
-use super::pki::agent_tls;
+use super::pki::{Names, agent_tls};
 use super::server::{AGENT_PORT, SERVER_NAME};
 use crate::host::Host;
 
@@ -23,8 +23,8 @@ pub struct AgentOptions {
     pub fleet: FleetConfig,
     /// What it says it can reach.
     pub identifiers: String,
-    /// The organisation in its certificate: none, `blue` or `red`.
-    pub organization: Option<&'static str>,
+    /// What its certificate says that it is; it says nothing if left out.
+    pub names: Option<Names>,
     /// Plain Konnectivity, as a Go agent.
     pub plain: bool,
 }
@@ -51,7 +51,7 @@ impl SimulatedAgent {
             agent_id: id.to_owned(),
             identifiers: options.identifiers,
             token_path: None,
-            tls: agent_tls(options.organization).into(),
+            tls: agent_tls(options.names).into(),
             fleet: options.fleet,
             link: options.link,
             keepalive_time: Duration::from_secs(3600),

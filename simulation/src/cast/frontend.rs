@@ -1,12 +1,14 @@
 //! Frontends: who dials through a server.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use dialback_core::connectivity::{ProxyAddress, Route, TcpProxy};
+use dialback_core::connectivity::{ProxyAddress, Route, TcpProxy, TlsFiles};
 use dialback_runtime::connectivity::Dialer;
 use dialback_runtime::metrics::ClientMetrics;
 
-use super::server::{CONNECT_PORT, GRPC_PORT};
+use super::pki::{FrontendFiles, Names};
+use super::server::{CERTIFIED_CONNECT_PORT, CERTIFIED_GRPC_PORT, CONNECT_PORT, GRPC_PORT};
 use crate::host::Host;
 
 /// What a frontend speaks with its server.
@@ -23,23 +25,44 @@ impl Way {
     pub const ALL: [Self; 2] = [Self::Grpc, Self::Connect];
 }
 
-/// The client of a frontend on `host` that dials through the server on `server`.
+/// The client of a frontend on `host` that dials through the server on `server`, and proves nothing of itself.
 ///
 /// # Panics
 /// Never: without TLS there is nothing to be read.
 #[must_use]
 pub fn dialer(host: &Host, server: &Host, way: Way) -> Dialer<Host> {
-    let proxy = |port| {
-        ProxyAddress::Tcp(TcpProxy {
-            host: server.address(port).ip().to_string(),
-            port,
-            tls: None,
-        })
+    let port = match way {
+        Way::Grpc => GRPC_PORT,
+        Way::Connect => CONNECT_PORT,
     };
+    dialer_of(host, server.address(port), way, None)
+}
+
+/// The same for a frontend whose certificate has these names; the server has to have
+/// [`certified_frontends`](super::ServerOptions::certified_frontends).
+///
+/// # Panics
+/// When the system has no room for files of three certificates, for as long as they are read.
+#[must_use]
+pub fn certified_dialer(host: &Host, server: &Host, way: Way, names: Names) -> Dialer<Host> {
+    let port = match way {
+        Way::Grpc => CERTIFIED_GRPC_PORT,
+        Way::Connect => CERTIFIED_CONNECT_PORT,
+    };
+    let files = FrontendFiles::write(names);
+    dialer_of(host, server.address(port), way, Some(files.tls()))
+}
+
+fn dialer_of(host: &Host, server: SocketAddr, way: Way, tls: Option<TlsFiles>) -> Dialer<Host> {
+    let proxy = ProxyAddress::Tcp(TcpProxy {
+        host: server.ip().to_string(),
+        port: server.port(),
+        tls,
+    });
     let route = match way {
-        Way::Grpc => Route::Grpc(proxy(GRPC_PORT)),
-        Way::Connect => Route::HttpConnect(proxy(CONNECT_PORT)),
+        Way::Grpc => Route::Grpc(proxy),
+        Way::Connect => Route::HttpConnect(proxy),
     };
     let metrics = Arc::new(ClientMetrics::default());
-    Dialer::new(host.clone(), &route, metrics).expect("no certificates are read")
+    Dialer::new(host.clone(), &route, metrics).expect("certificates of our own making")
 }

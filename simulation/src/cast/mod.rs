@@ -13,6 +13,7 @@ mod server;
 
 pub use agent::{AgentOptions, SimulatedAgent};
 pub use endpoint::serve;
-pub use frontend::{Way, dialer};
+pub use frontend::{Way, certified_dialer, dialer};
 pub use job::{Job, start};
+pub use pki::Names;
 pub use server::{SERVER_NAME, ServerOptions, SimulatedServer};

@@ -20,6 +20,9 @@ pub(crate) const AGENT_PORT: u16 = 8091;
 /// Where frontends connect, by what they speak.
 pub(crate) const GRPC_PORT: u16 = 8090;
 pub(crate) const CONNECT_PORT: u16 = 8443;
+/// The same for those who have certificates.
+pub(crate) const CERTIFIED_GRPC_PORT: u16 = 8131;
+pub(crate) const CERTIFIED_CONNECT_PORT: u16 = 8132;
 
 /// How a server differs from the defaults.
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ pub struct ServerOptions {
     pub config: ServerConfig,
     /// How agents are chosen, as on the command line.
     pub strategies: &'static str,
+    /// Frontends may also come over TLS, on ports of their own, and have to show certificates there.
+    pub certified_frontends: bool,
 }
 
 impl Default for ServerOptions {
@@ -35,6 +40,7 @@ impl Default for ServerOptions {
         Self {
             config: ServerConfig::default(),
             strategies: "default",
+            certified_frontends: false,
         }
     }
 }
@@ -64,14 +70,24 @@ impl SimulatedServer {
         let metrics = Arc::new(ServerMetrics::default());
         let server = Server::new(host.clone(), config, strategies, metrics);
         let listen = |port| host.listen_tcp(host.address(port)).expect("a free port");
-        let (agents, tls, serving) = (listen(AGENT_PORT), server_tls(), Arc::clone(&server));
+        let (agents, tls, serving) = (listen(AGENT_PORT), server_tls("h2"), Arc::clone(&server));
         host.spawn(async move { serving.serve_agents(agents, tls).await });
-        for (port, mode) in [
-            (GRPC_PORT, FrontendMode::Grpc),
-            (CONNECT_PORT, FrontendMode::HttpConnect),
-        ] {
+        let (grpc, connect) = (FrontendMode::Grpc, FrontendMode::HttpConnect);
+        let mut doors = vec![(GRPC_PORT, grpc, None), (CONNECT_PORT, connect, None)];
+        if options.certified_frontends {
+            doors.extend([
+                (CERTIFIED_GRPC_PORT, grpc, Some(server_tls("h2"))),
+                (
+                    CERTIFIED_CONNECT_PORT,
+                    connect,
+                    Some(server_tls("http/1.1")),
+                ),
+            ]);
+        }
+        for (port, mode, tls) in doors {
             let (frontends, serving) = (listen(port), Arc::clone(&server));
-            host.spawn(async move { serving.serve_frontends(frontends, None, mode).await });
+            let tls = tls.map(Into::into);
+            host.spawn(async move { serving.serve_frontends(frontends, tls, mode).await });
         }
         Self {
             host: host.clone(),

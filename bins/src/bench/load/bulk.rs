@@ -1,6 +1,7 @@
 //! Streams that carry as much as they can.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,6 +11,7 @@ use tokio::time::sleep_until;
 
 use super::{LoadError, Window};
 use crate::bench::endpoint::{CHUNK, Endpoint, Role};
+use crate::bench::frontend::Stream;
 use crate::bench::process::cpu_seconds;
 use crate::bench::side::Side;
 
@@ -20,6 +22,16 @@ pub(in crate::bench) enum Direction {
     Down,
     /// From the frontends to the endpoint.
     Up,
+}
+
+impl Direction {
+    /// What the endpoint does.
+    fn role(self) -> Role {
+        match self {
+            Self::Down => Role::Source,
+            Self::Up => Role::Sink,
+        }
+    }
 }
 
 /// What was carried in a window.
@@ -55,15 +67,35 @@ impl Bulk {
         direction: Direction,
         streams: usize,
     ) -> Result<Self, LoadError> {
+        let role = direction.role();
+        Self::start_on(direction, streams, || side.frontend.dial(role)).await
+    }
+
+    /// The same at another of the endpoint's addresses.
+    pub(in crate::bench) async fn start_at(
+        address: SocketAddr,
+        side: &Side,
+        direction: Direction,
+        streams: usize,
+    ) -> Result<Self, LoadError> {
+        let role = direction.role();
+        Self::start_on(direction, streams, || side.frontend.dial_at(address, role)).await
+    }
+
+    async fn start_on(
+        direction: Direction,
+        streams: usize,
+        dial: impl AsyncFn() -> io::Result<Stream>,
+    ) -> Result<Self, LoadError> {
         let mut bulk = Self {
             direction,
             received: Arc::default(),
             streams: JoinSet::new(),
         };
         for _ in 0..streams {
+            let mut stream = dial().await?;
             match direction {
                 Direction::Down => {
-                    let mut stream = side.frontend.dial(Role::Source).await?;
                     let received = Arc::clone(&bulk.received);
                     bulk.streams.spawn(async move {
                         let mut buffer = vec![0; CHUNK];
@@ -79,7 +111,6 @@ impl Bulk {
                     });
                 }
                 Direction::Up => {
-                    let mut stream = side.frontend.dial(Role::Sink).await?;
                     bulk.streams.spawn(async move {
                         let chunk = vec![0xa5; CHUNK];
                         loop {

@@ -3,6 +3,7 @@
 mod options;
 mod validate;
 
+use super::audit::{AuditFlags, audit_flags};
 use super::command_line::{CommandLine, with_common_flags};
 use super::identity::default_id;
 use super::limits::{LimitFlags, limit_flags};
@@ -63,6 +64,7 @@ pub struct ServerFlags {
     pub policy_file: String,
     pub throttle_file: String,
     pub certificate_reload_interval: GoDuration,
+    pub audit: AuditFlags,
     pub limits: LimitFlags,
     pub tunnel: TunnelFlags,
 }
@@ -359,6 +361,7 @@ pub fn server_flags() -> FlagSet<CommandLine<ServerFlags>> {
         )
         .deprecated("it has no effect"),
     ];
+    own.extend(audit_flags());
     own.extend(limit_flags());
     own.extend(tunnel_flags());
     with_common_flags(own, "help for proxy-server", "version for proxy-server")

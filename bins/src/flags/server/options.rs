@@ -8,8 +8,8 @@ use dialback_runtime::tls::TlsPolicy;
 
 use crate::flags::limits::LimitOptions;
 use crate::flags::{
-    CertificatePair, KubernetesOptions, LeasePublishing, ListenAddress, TokenAuthentication,
-    TunnelOptions,
+    AuditOptions, CertificatePair, KubernetesOptions, LeasePublishing, ListenAddress,
+    TokenAuthentication, TunnelOptions,
 };
 
 /// The options of `proxy-server`.
@@ -59,6 +59,8 @@ pub struct ServerOptions {
     pub policy: Option<PathBuf>,
     /// How much everybody may have: `--throttle-file`; `None` for as much as there is.
     pub throttle: Option<PathBuf>,
+    /// What is recorded of agents and streams; `None` for nothing.
+    pub audit: Option<AuditOptions>,
     /// Whose tokens let agents in; `None` for no tokens.
     pub authentication: Option<TokenAuthentication>,
     /// How this server tells that it is there; `None` for not at all.

@@ -1,10 +1,15 @@
+mod kubernetes;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use dialback_core::audit::AuditMode;
 use dialback_core::server::Strategy;
 
 use super::{FrontendListener, FrontendMode, ServerOptions, server_flags};
-use crate::flags::{KubernetesOptions, TokenAuthentication, TunnelOptions, Validated};
+use crate::flags::{
+    AuditFileOptions, AuditFormat, AuditOptions, AuditOutput, TunnelOptions, Validated,
+};
 
 /// A file that exists wherever the tests run.
 const FILE: &str = "/dev/null";
@@ -71,6 +76,15 @@ fn the_flags_are_the_references_and_ours() {
         "runtime",
         "logging-format",
         "dial-hedging",
+        "audit-log-path",
+        "audit-log-maxsize",
+        "audit-log-maxage",
+        "audit-log-maxbackup",
+        "audit-log-compress",
+        "audit-log-format",
+        "audit-log-mode",
+        "audit-log-batch-buffer-size",
+        "audit-policy-file",
         "zone",
         "require-agent-authentication",
         "policy-file",
@@ -294,65 +308,6 @@ fn contention_profiling_needs_profiling() {
 }
 
 #[test]
-fn token_authentication_takes_all_its_flags_and_no_certificates() {
-    refused(
-        unix(&["--agent-namespace=n"]),
-        &[
-            "--cluster-ca-cert can not be used when agent authentication is enabled",
-            "--agent-service-account cannot be empty when agent authentication is enabled",
-            "--authentication-audience cannot be empty when agent authentication is enabled",
-        ],
-    );
-    refused(
-        unix(&["--cluster-ca-cert=", "--authentication-audience=a"]),
-        &[
-            "--agent-namespace cannot be empty when agent authentication is enabled",
-            "--agent-service-account cannot be empty when agent authentication is enabled",
-        ],
-    );
-    let options = taken(unix(&[
-        "--cluster-ca-cert=",
-        "--agent-namespace=n",
-        "--agent-service-account=s",
-        "--authentication-audience=a",
-    ]));
-    let wanted = TokenAuthentication {
-        namespace: "n".to_owned(),
-        service_account: "s".to_owned(),
-        audience: "a".to_owned(),
-    };
-    assert_eq!(options.authentication, Some(wanted));
-    assert_eq!(taken(unix(&[])).authentication, None);
-}
-
-#[test]
-fn a_rate_of_requests_has_a_burst() {
-    let kubernetes = |flags: &[&str]| {
-        let answer = unix(flags).expect("taken");
-        let KubernetesOptions { qps, burst, .. } = answer.options.kubernetes;
-        (qps.to_string(), burst, answer.warnings.len())
-    };
-    let (qps, _, quiet) = kubernetes(&[]);
-    assert_eq!(qps, "0");
-    assert_eq!(
-        kubernetes(&["--kubeconfig-qps=2.5"]),
-        ("2.5".to_owned(), 5, quiet + 1)
-    );
-    assert_eq!(
-        kubernetes(&["--kubeconfig-qps=0.1"]),
-        ("0.1".to_owned(), 1, quiet + 1)
-    );
-    assert_eq!(
-        kubernetes(&["--kubeconfig-qps=5", "--kubeconfig-burst=7"]),
-        ("5".to_owned(), 7, quiet)
-    );
-    assert_eq!(
-        kubernetes(&["--kubeconfig-qps=-1"]),
-        ("-1".to_owned(), 0, quiet)
-    );
-}
-
-#[test]
 fn agents_without_authentication_are_warned_of() {
     let warnings = unix(&["--cluster-ca-cert="])
         .expect("allowed, as in the reference")
@@ -456,80 +411,6 @@ fn cipher_suites_go_by_gos_names_and_cbc_is_left_out() {
 }
 
 #[test]
-fn lease_labels_count_only_with_leases() {
-    assert_eq!(taken(unix(&["--lease-label="])).leases, None);
-    let on = |flag: &str| unix(&["--enable-lease-controller", "--server-id=one", flag]);
-    refused(on("--lease-label="), &["empty string provided"]);
-    refused(
-        on("--lease-label=a= b ,c,d=e=f"),
-        &["invalid label format: c", "invalid label format: d=e=f"],
-    );
-    let labels = |flag| taken(on(flag)).leases.expect("asked for").labels;
-    let pairs = |pairs: &[(&str, &str)]| {
-        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        pairs.iter().map(owned).collect()
-    };
-    assert_eq!(
-        labels("--lease-label= a/b = c ,d="),
-        pairs(&[("a/b", "c"), ("d", "")])
-    );
-    assert_eq!(
-        labels("--enable-lease-controller"),
-        pairs(&[("k8s-app", "konnectivity-server")])
-    );
-}
-
-#[test]
-fn a_lease_that_could_never_be_made_is_refused() {
-    let problems = |flags: &[&str]| {
-        let mut all = vec!["--enable-lease-controller", "--server-id=one"];
-        all.extend(flags);
-        unix(&all).expect_err("refused")
-    };
-    for (flag, text) in [
-        (
-            "--server-id=Not_A_Name",
-            "--server-id \"Not_A_Name\" can't be part of a Lease's name: a lowercase RFC 1123",
-        ),
-        ("--lease-namespace=", "--lease-namespace cannot be empty"),
-        (
-            "--lease-label=-a=b",
-            "lease label \"-a=b\": name part must consist of",
-        ),
-        (
-            "--lease-label=a=b c",
-            "lease label \"a=b c\": a valid label must be",
-        ),
-    ] {
-        let problems = problems(&[flag]);
-        let [problem] = &problems[..] else {
-            panic!("{flag}: {problems:?}");
-        };
-        assert!(problem.starts_with(text), "{problem}");
-    }
-}
-
-#[cfg(feature = "smol")]
-#[test]
-fn the_kubernetes_api_is_only_asked_on_tokio() {
-    refused(
-        unix(&[
-            "--runtime=smol",
-            "--cluster-ca-cert=",
-            "--agent-namespace=n",
-            "--agent-service-account=s",
-            "--authentication-audience=a",
-            "--enable-lease-controller",
-        ]),
-        &[
-            "--agent-namespace needs --runtime=tokio, which the Kubernetes API is asked on",
-            "--enable-lease-controller needs --runtime=tokio, which the Kubernetes API is asked on",
-        ],
-    );
-    taken(unix(&["--runtime=smol"]));
-}
-
-#[test]
 fn times_are_not_negative() {
     refused(
         unix(&[
@@ -607,6 +488,58 @@ fn limits_have_to_let_something_through() {
             "max-http-header-bytes must be >= 1024 bytes, got 1023",
             "max-grpc-metadata-bytes must be >= 8192 bytes, got 0",
             "handshake-timeout must be > 0, got 0s",
+        ],
+    );
+}
+
+#[test]
+fn the_audit_log_has_the_flags_of_kube_apiserver() {
+    assert_eq!(taken(unix(&["--audit-log-maxsize=5"])).audit, None);
+    let audit = taken(unix(&["--audit-log-path=-"])).audit;
+    assert_eq!(
+        audit,
+        Some(AuditOptions {
+            output: AuditOutput::Standard,
+            format: AuditFormat::Json,
+            mode: AuditMode::BestEffort,
+            waiting: 10_000,
+            policy: None,
+        })
+    );
+    let audit = taken(unix(&[
+        "--audit-log-path=/a/b",
+        "--audit-log-maxsize=0",
+        "--audit-log-maxage=2",
+        "--audit-log-maxbackup=3",
+        "--audit-log-compress",
+        "--audit-log-format=legacy",
+        "--audit-log-mode=strict",
+    ]))
+    .audit
+    .expect("there is a path");
+    assert_eq!(
+        audit.output,
+        AuditOutput::File(AuditFileOptions {
+            path: "/a/b".into(),
+            max_bytes: 100 << 20,
+            max_age: Some(Duration::from_secs(2 * 86_400)),
+            max_backups: Some(3),
+            compress: true,
+        })
+    );
+    assert_eq!(
+        (audit.format, audit.mode),
+        (AuditFormat::Legacy, AuditMode::Strict)
+    );
+    refused(
+        unix(&[
+            "--audit-log-path=-",
+            "--audit-log-maxbackup=-1",
+            "--audit-log-batch-buffer-size=0",
+        ]),
+        &[
+            "--audit-log-maxbackup -1 can't be a negative number",
+            "audit-log-batch-buffer-size must be >= 1, got 0",
         ],
     );
 }

@@ -78,6 +78,7 @@ impl ServerFlags {
             "certificate-reload-interval",
             self.certificate_reload_interval,
         );
+        let audit = self.audit.validate(&mut check);
         let limits = self.limits.validate(&mut check);
         let tunnel = self.tunnel.validate(&mut check);
         let printable = |c: char| matches!(c, ' '..='~');
@@ -130,6 +131,7 @@ impl ServerFlags {
                 .filter(|interval| !interval.is_zero()),
             policy: path_from_flag(&self.policy_file),
             throttle: path_from_flag(&self.throttle_file),
+            audit,
             authentication: self.token_authentication(),
             leases,
             kubernetes,

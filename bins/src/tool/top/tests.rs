@@ -34,6 +34,8 @@ fn status(peers: Vec<PeerStatus>) -> Status {
         draining: false,
         problems: Vec::new(),
         policy_generation: Some(4),
+
+        audit: None,
         totals: Totals {
             links: 2,
             streams: 7,

@@ -1,5 +1,6 @@
 //! What endpoints do, and what they are told.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -13,12 +14,15 @@ use crate::wire::Packet;
 impl Link {
     /// What came of a [`LinkEvent::Dial`]; an error is sent to the server in these words.
     ///
+    /// The address is the one that the connection is to, `None` where it has none (a Unix socket); a server that
+    /// knows `dialled-address/1` is told.
+    ///
     /// `false` when nobody wants the connection any more: close it.
     pub fn handle_dialled(
         &mut self,
         now: Instant,
         id: StreamId,
-        dialled: Result<(), String>,
+        dialled: Result<Option<SocketAddr>, String>,
     ) -> bool {
         let Some(stream) = self.mux.stream_mut(id) else {
             return false;
@@ -28,7 +32,7 @@ impl Link {
         };
         self.dials.remove(&dial);
         match dialled {
-            Ok(()) if self.mux.establish(id, connect_id) => {
+            Ok(address) if self.mux.establish(id, connect_id) => {
                 if let Some(stream) = self.mux.stream_mut(id) {
                     stream.state.phase = Phase::Open;
                     stream.state.opened = now;
@@ -38,6 +42,7 @@ impl Link {
                     dial,
                     connect_id,
                     error: String::new(),
+                    address: address.filter(|_| self.negotiated.dialled_address),
                 });
                 self.events.push_back(LinkEvent::Opened {
                     stream: id,
@@ -45,7 +50,7 @@ impl Link {
                 });
                 true
             }
-            Ok(()) => {
+            Ok(_) => {
                 self.refuse_dial(
                     id,
                     dial,
@@ -67,11 +72,7 @@ impl Link {
         } else {
             error
         };
-        self.mux.send_control(Packet::DialResponse {
-            dial,
-            connect_id: None,
-            error,
-        });
+        self.mux.send_control(Packet::dial_failed(dial, error));
     }
 
     /// Bytes read from an endpoint.

@@ -107,11 +107,7 @@ impl Link {
             }
         };
         if let Some(error) = refusal {
-            self.mux.reply_to_unknown(Packet::DialResponse {
-                dial,
-                connect_id: None,
-                error,
-            });
+            self.mux.reply_to_unknown(Packet::dial_failed(dial, error));
         }
     }
 

@@ -1,3 +1,4 @@
+mod dialled_address;
 mod half_close;
 mod sessions;
 
@@ -67,7 +68,7 @@ impl Fixture {
     }
 
     fn dialled(&mut self, id: StreamId, dialled: Result<(), &str>) -> bool {
-        let dialled = dialled.map_err(str::to_owned);
+        let dialled = dialled.map(|()| None).map_err(str::to_owned);
         self.link.handle_dialled(self.now, id, dialled)
     }
 
@@ -159,15 +160,12 @@ fn good_answer(dial: i64, connect_id: i64) -> Packet {
         dial: DialId(dial),
         connect_id: ConnectId::new(connect_id),
         error: String::new(),
+        address: None,
     }
 }
 
 fn refusal(dial: i64, error: &str) -> Packet {
-    Packet::DialResponse {
-        dial: DialId(dial),
-        connect_id: None,
-        error: error.to_owned(),
-    }
+    Packet::dial_failed(DialId(dial), error.to_owned())
 }
 
 /// The peer is told that more waits than it lets us send.

@@ -90,6 +90,7 @@ fn answer(dial: DialId, connect_id: Option<ConnectId>, error: &str) -> Packet {
         dial,
         connect_id,
         error: error.to_owned(),
+        address: None,
     }
 }
 

@@ -22,6 +22,7 @@ fn connect(authority: &str, early: &str) -> Parsed {
         early: Bytes::copy_from_slice(early.as_bytes()),
         asks_for_agent: false,
         selector: None,
+        trace: None,
     }
 }
 
@@ -43,6 +44,26 @@ fn a_frontend_may_ask_for_labels() {
         panic!("{request} is good");
     };
     assert_eq!(selector.as_deref(), Some("zone=a"));
+}
+
+#[test]
+fn a_request_may_be_part_of_a_trace() {
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for (headers, known) in [
+        (format!("traceparent: {trace}\r\n"), true),
+        (
+            format!("Traceparent: {trace}\r\nTraceparent: {trace}\r\n"),
+            false,
+        ),
+        ("traceparent: 00-00\r\n".to_owned(), false),
+        (String::new(), false),
+    ] {
+        let request = format!("CONNECT a:1 HTTP/1.1\r\n{headers}\r\n");
+        let Parsed::Connect { trace: found, .. } = parse(request.as_bytes()) else {
+            panic!("{request} is good");
+        };
+        assert_eq!(found, known.then(|| trace.parse().expect("it is one")));
+    }
 }
 
 fn reject(response: &str, keep_alive: bool) -> Parsed {

@@ -1,5 +1,6 @@
 //! What a link tells its driver beside packets.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::close::CloseReason;
@@ -22,6 +23,8 @@ pub enum LinkEvent {
         stream: StreamId,
         /// Its id towards the agent and the frontend.
         connect_id: ConnectId,
+        /// Where the agent connected to, if it told ([`Link::dialled_address`](super::Link::dialled_address)).
+        address: Option<SocketAddr>,
         /// From the dial to its answer.
         took: Duration,
     },
@@ -51,8 +54,8 @@ pub enum LinkEvent {
     Silent,
     /// The agent breaks the rules of the session, which is over: end the transport.
     Broken(SessionError),
-    /// The link is over.
-    Down,
+    /// The link is over, for this reason.
+    Down(CloseReason),
     /// The tunnel did not take a dial in time: choose it no more and end its Connect call with status OK.
     Retired,
 }

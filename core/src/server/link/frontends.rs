@@ -1,5 +1,6 @@
 //! What frontends do, and what they are told.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -50,6 +51,29 @@ impl Link {
         });
         self.events.push_back(LinkEvent::DialStarted);
         Ok(id)
+    }
+
+    /// The server's name for the dial, which the agent knows; `None` once it is answered.
+    #[must_use]
+    pub fn dial_id(&self, id: StreamId) -> Option<DialId> {
+        match &self.mux.stream(id)?.state.phase {
+            Phase::Dialing(dialing) => Some(dialing.dial),
+            Phase::Open { .. } | Phase::Ended(_) => None,
+        }
+    }
+
+    /// Which address the agent connected to, from its good answer until the stream is gone; `None` before that, and where
+    /// the agent did not tell (`dialled-address/1`).
+    ///
+    /// The agent's word: it says where an honest agent went, and proves nothing about any other.
+    #[must_use]
+    pub fn dialled_address(&self, id: StreamId) -> Option<SocketAddr> {
+        self.mux
+            .stream(id)?
+            .state
+            .dialled_address
+            .as_deref()
+            .copied()
     }
 
     /// Bytes from a stream's frontend; ignored unless the stream is open.

@@ -33,11 +33,8 @@ impl Link {
     #[must_use]
     pub fn load(&self) -> Option<LinkLoad> {
         (!self.is_down()).then(|| LinkLoad {
-            retained_bytes: self.session.retained_bytes(),
-            round_trip: self.session.round_trip(),
-            resumptions: self.session.resumptions(),
             pending_dials: self.dials.len(),
-            ..self.mux.load()
+            ..self.session.load(self.mux.load())
         })
     }
 

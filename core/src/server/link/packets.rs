@@ -1,5 +1,6 @@
 //! What comes from the agent.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -45,8 +46,10 @@ impl Link {
                 dial,
                 connect_id,
                 error,
+                address,
             } => {
-                self.handle_dial_response(now, dial, connect_id, error);
+                let address = address.filter(|_| self.negotiated.dialled_address);
+                self.handle_dial_response(now, dial, connect_id, error, address);
             }
             Packet::CloseResponse {
                 connect_id: Some(connect_id),
@@ -148,6 +151,7 @@ impl Link {
         dial: DialId,
         connect_id: Option<ConnectId>,
         error: String,
+        address: Option<SocketAddr>,
     ) {
         let Some(id) = self.dials.remove(&dial) else {
             if error.is_empty()
@@ -175,10 +179,12 @@ impl Link {
                         answer_taken: false,
                     };
                     stream.state.opened = Some(now);
+                    stream.state.dialled_address = address.map(Box::new);
                     self.events.push_back(LinkEvent::DialEnded);
                     self.events.push_back(LinkEvent::Opened {
                         stream: id,
                         connect_id,
+                        address,
                         took: now - started,
                     });
                 }

@@ -1,5 +1,6 @@
 //! The states of one stream at the server.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::close::CloseReason;
@@ -14,6 +15,9 @@ pub(super) struct ServerStream {
     pub(super) started: Instant,
     /// When the agent's good answer came.
     pub(super) opened: Option<Instant>,
+    /// Where the agent connected to, if it told. Boxed, since most streams of an idle server would carry its room
+    /// for nothing.
+    pub(super) dialled_address: Option<Box<SocketAddr>>,
     /// A frontend still asks for this stream.
     pub(super) attached: bool,
     /// Why the frontend's side asked for a close that the agent has not confirmed.
@@ -62,6 +66,7 @@ impl ServerStream {
             phase: Phase::Dialing(Dialing { dial, sent: false }),
             started,
             opened: None,
+            dialled_address: None,
             attached: true,
             asked_to_close: None,
             half_closes: false,

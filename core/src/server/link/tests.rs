@@ -3,6 +3,7 @@
 mod agent;
 mod data;
 mod denied;
+mod dialled_address;
 mod dials;
 mod ends;
 mod half_close;
@@ -102,15 +103,12 @@ impl Fixture {
             dial,
             connect_id: ConnectId::new(connect_id),
             error: String::new(),
+            address: None,
         });
     }
 
     fn refuse(&mut self, dial: DialId, error: &str) {
-        self.packet(Packet::DialResponse {
-            dial,
-            connect_id: None,
-            error: error.to_owned(),
-        });
+        self.packet(Packet::dial_failed(dial, error.to_owned()));
     }
 
     fn packet(&mut self, packet: Packet) {

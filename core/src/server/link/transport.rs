@@ -104,6 +104,6 @@ impl Link {
                 self.end(now, id, reason.clone());
             }
         }
-        self.events.push_back(LinkEvent::Down);
+        self.events.push_back(LinkEvent::Down(reason));
     }
 }

@@ -114,6 +114,7 @@ fn answer(dial: i64, connect_id: i64, error: &str) -> Packet {
         dial: DialId(dial),
         connect_id: ConnectId::new(connect_id),
         error: error.to_owned(),
+        address: None,
     }
 }
 
@@ -250,7 +251,7 @@ fn one_connection_id_of_two_agents_is_not_established_twice() {
     t.output(second, StreamOutput::Dialled(conn(5)));
     assert!(matches!(
         &t.transmit_all()[..],
-        [Packet::DialResponse { dial: DialId(2), connect_id: None, error }] if !error.is_empty()
+        [Packet::DialResponse { dial: DialId(2), connect_id: None, error, .. }] if !error.is_empty()
     ));
     assert_eq!(
         t.actions(),

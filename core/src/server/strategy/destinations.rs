@@ -80,7 +80,7 @@ pub(super) fn address(text: &str) -> Option<IpAddr> {
 
 /// The host of a destination (Konnectivity server, `pkg/util/net.go`, `RemovePortFromHost`), but for `[::1]`
 /// without a port, which the reference cuts to `:`.
-pub(super) fn without_port(destination: &str) -> &str {
+pub(crate) fn without_port(destination: &str) -> &str {
     let is_ipv6 = destination.bytes().filter(|byte| *byte == b':').count() >= 2;
     let host = if !is_ipv6 {
         destination.split(':').next()

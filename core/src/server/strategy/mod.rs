@@ -13,6 +13,7 @@ pub(super) use agent_pool::AgentPool;
 pub(super) use backends::Backends;
 pub use backends::LinkState;
 pub(super) use destinations::Destinations;
+pub(crate) use destinations::without_port;
 pub(super) use networks::Networks;
 pub use selector::{Selector, SelectorError};
 

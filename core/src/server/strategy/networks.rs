@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::backends::{Backends, LinkState};
 use super::destinations::{address, without_port};
 use crate::ids::LinkId;
+use crate::policy::{InvalidNetwork, Network};
 
 /// Links by network, the longest prefixes first.
 ///
@@ -86,15 +87,20 @@ fn masked(bits: u128, length: u8) -> u128 {
 
 /// A network's bits and the length of its prefix. `None` for what is none; an agent that claims it serves nothing by it.
 fn parse(network: &str) -> Option<(u128, u8)> {
-    let (address, length) = network.trim().split_once('/')?;
-    let address: IpAddr = address.parse().ok()?;
-    let length: u8 = length.parse().ok()?;
-    let (most, more) = match address {
-        IpAddr::V4(_) => (32, MAPPED),
-        IpAddr::V6(_) => (128, 0),
+    let text = network.trim();
+    let network = match text.parse::<Network>() {
+        // Bits behind the prefix do no harm here.
+        Ok(network) | Err(InvalidNetwork::HostBits(_, network)) => network,
+        Err(InvalidNetwork::Syntax(_)) => return None,
     };
-    let length = (length <= most).then_some(length + more)?;
-    Some((masked(bits(address), length), length))
+    let more = if network.address().is_ipv4() {
+        MAPPED
+    } else {
+        0
+    };
+    // An address alone is an identifier of another kind.
+    text.contains('/')
+        .then(|| (bits(network.address()), network.prefix() + more))
 }
 
 #[cfg(test)]

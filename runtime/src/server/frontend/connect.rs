@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
+use dialback_core::audit::TraceParent;
 use dialback_core::connect::{ESTABLISHED, Parsed, RequestParser, dial_failure, established_by};
 use dialback_core::server::{DialError, StreamOutput};
 use tokio::io::AsyncWriteExt;
@@ -17,6 +18,7 @@ use crate::metrics::Limit;
 use crate::net::PeerAddr;
 use crate::runtime::Runtime;
 use crate::server::Server;
+use crate::server::audit::Asked;
 use crate::server::dialling::DialRequest;
 use crate::server::stop::Stage;
 use crate::server::throttling::{Admitted, Waiting};
@@ -41,9 +43,18 @@ pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
         early,
         asks_for_agent,
         selector,
+        trace,
     } = request;
     let _counted = server.metrics.http_connection();
+    let asked = Asked {
+        frontend: &frontend,
+        address: &authority,
+        selector: selector.as_deref(),
+        dial: None,
+        trace,
+    };
     let dial = DialRequest {
+        trail: server.trail(asked),
         frontend: Arc::clone(&frontend),
         protocol: "tcp".to_owned(),
         address: authority.clone(),
@@ -54,11 +65,15 @@ pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
         socket: &mut socket,
     };
     let admitted = match server.wait_for_turn(&dial) {
-        None => None,
-        Some(mut waiting) => match poll_fn(|cx| early.poll_turn(cx, &mut waiting)).await {
+        Ok(None) => None,
+        Err(error) => {
+            server.dial_not_started(dial, &error);
+            return answer(server, &mut socket, &error).await;
+        }
+        Ok(Some(mut waiting)) => match poll_fn(|cx| early.poll_turn(cx, &mut waiting)).await {
             Some(Ok(admitted)) => Some(admitted),
             Some(Err(error)) => {
-                server.dial_not_started(&dial, &error);
+                server.dial_not_started(dial, &error);
                 return answer(server, &mut socket, &error).await;
             }
             None => {
@@ -119,6 +134,7 @@ struct Request {
     asks_for_agent: bool,
     /// As the frontend wrote it.
     selector: Option<String>,
+    trace: Option<TraceParent>,
 }
 
 /// Reads requests until one asks for a tunnel; others are answered here.
@@ -167,12 +183,14 @@ async fn request<R: Runtime, S: FrontendSocket>(
                 early,
                 asks_for_agent,
                 selector,
+                trace,
             } => {
                 return Some(Request {
                     authority,
                     early,
                     asks_for_agent,
                     selector,
+                    trace,
                 });
             }
             Parsed::Reject {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use dialback_core::server::{ProxyAction, ProxyStream, ProxyStreamConfig, StreamOutput, StreamRef};
+use dialback_core::audit::TraceParent;
+use dialback_core::server::{
+    DialError, ProxyAction, ProxyStream, ProxyStreamConfig, StreamOutput, StreamRef,
+};
 use dialback_core::wire::{Code, Decoded, Frame, SERVED_BY, Status, decode};
 use dialback_core::{CloseReason, DialId};
 
@@ -15,6 +18,7 @@ use crate::grpc::MessageStream;
 use crate::metrics::{Counted, Segment};
 use crate::runtime::Runtime;
 use crate::server::Server;
+use crate::server::audit::Asked;
 use crate::server::dialling::DialRequest;
 use crate::server::throttling::{Admitted, Waiting};
 use crate::timer::{Timer, timeout_at};
@@ -32,6 +36,8 @@ pub(super) struct ProxyOptions {
     pub(super) asks_for_agent: bool,
     /// The labels that it wants of that agent, as it wrote them.
     pub(super) selector: Option<String>,
+    /// The trace that it belongs to.
+    pub(super) trace: Option<TraceParent>,
 }
 
 /// Serves one Proxy stream until it ends.
@@ -70,7 +76,7 @@ struct ProxyTask<R: Runtime> {
     options: ProxyOptions,
     streams: Vec<FrontendStream<R>>,
     /// Dials that are over a limit.
-    waiting: Vec<(DialId, DialRequest, Waiting<R>)>,
+    waiting: Vec<(DialId, DialRequest<R>, Waiting<R>)>,
     timer: Timer<R>,
     /// Counts while the frontend is not read because a queue of its is full.
     paused: Option<Counted>,
@@ -231,20 +237,28 @@ impl<R: Runtime> ProxyTask<R> {
                     protocol,
                     address,
                 } => {
+                    let asked = Asked {
+                        frontend: &self.frontend,
+                        address: &address,
+                        selector: self.options.selector.as_deref(),
+                        dial: Some(dial),
+                        trace: self.options.trace,
+                    };
                     let request = DialRequest {
+                        trail: self.server.trail(asked),
                         frontend: Arc::clone(&self.frontend),
                         protocol,
                         address,
                         selector: self.options.selector.clone(),
                     };
                     match self.server.wait_for_turn(&request) {
-                        None => self.dial(dial, request, None),
-                        Some(waiting) => self.waiting.push((dial, request, waiting)),
+                        Ok(None) => self.dial(dial, request, None),
+                        Ok(Some(waiting)) => self.waiting.push((dial, request, waiting)),
+                        Err(error) => self.refuse(dial, request, error),
                     }
                 }
                 ProxyAction::Data(at, data) => {
-                    if let Some(held) = self.streams.iter_mut().find(|held| held.stream_ref() == at)
-                    {
+                    if let Some(held) = self.held(at) {
                         held.push(data);
                     }
                 }
@@ -271,7 +285,7 @@ impl<R: Runtime> ProxyTask<R> {
     }
 
     /// Starts a dial that may start.
-    fn dial(&mut self, dial: DialId, request: DialRequest, admitted: Option<Admitted<R>>) {
+    fn dial(&mut self, dial: DialId, request: DialRequest<R>, admitted: Option<Admitted<R>>) {
         let routed = self.server.dial(request, admitted).map(|mut held| {
             if self.options.half_close {
                 held.allow_half_close();
@@ -282,6 +296,13 @@ impl<R: Runtime> ProxyTask<R> {
         });
         let now = self.server.runtime.now();
         self.machine.handle_routed(now, dial, routed);
+    }
+
+    /// Tells of a dial that may not start.
+    fn refuse(&mut self, dial: DialId, request: DialRequest<R>, error: DialError) {
+        self.server.dial_not_started(request, &error);
+        let now = self.server.runtime.now();
+        self.machine.handle_routed(now, dial, Err(error));
     }
 
     /// Starts, or refuses, dials whose turn has come; `true` when there was one.
@@ -305,18 +326,14 @@ impl<R: Runtime> ProxyTask<R> {
         for (dial, request, leave) in decided {
             match leave {
                 Ok(admitted) => self.dial(dial, request, Some(admitted)),
-                Err(error) => {
-                    self.server.dial_not_started(&request, &error);
-                    let now = self.server.runtime.now();
-                    self.machine.handle_routed(now, dial, Err(error));
-                }
+                Err(error) => self.refuse(dial, request, error),
             }
         }
         moved
     }
 
-    fn held(&self, at: StreamRef) -> Option<&FrontendStream<R>> {
-        self.streams.iter().find(|held| held.stream_ref() == at)
+    fn held(&mut self, at: StreamRef) -> Option<&mut FrontendStream<R>> {
+        self.streams.iter_mut().find(|held| held.stream_ref() == at)
     }
 
     fn finish(mut self, end: Result<Status, Status>) {

@@ -4,32 +4,30 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
 
+use dialback_core::LinkId;
 use dialback_core::server::{DialError, Link, StreamOutput};
-use dialback_core::{LinkId, StreamId};
 
 use crate::metrics::HedgeEnd;
 use crate::runtime::Runtime;
+use crate::server::Server;
 use crate::server::dialling::{DialRequest, Started};
-use crate::server::{Policed, Server};
 use crate::timer::Timer;
 use crate::tunnel::Tunnel;
 
 /// The most agents that one dial is given to, one after the other.
 const MOST_AGENTS: usize = 3;
 
-/// A dial on one agent's tunnel.
+/// A dial that was given to another agent.
 #[derive(Debug)]
 pub(super) struct Leg {
-    pub(super) tunnel: Arc<Tunnel<Link>>,
-    pub(super) stream: StreamId,
-    pub(super) policed: Option<Policed>,
+    pub(super) started: Started,
     since: Instant,
 }
 
 impl Leg {
     fn poll(&self, cx: &Context<'_>, now: Instant) -> Option<StreamOutput> {
-        self.tunnel
-            .with_stream(cx, self.stream, |link| link.poll_stream(now, self.stream))
+        let Started { tunnel, stream, .. } = &self.started;
+        tunnel.with_stream(cx, *stream, |link| link.poll_stream(now, *stream))
     }
 }
 
@@ -37,7 +35,7 @@ impl Leg {
 #[derive(Debug)]
 pub(super) struct Hedge<R: Runtime> {
     server: Arc<Server<R>>,
-    request: DialRequest,
+    request: DialRequest<R>,
     tried: Vec<LinkId>,
     second: Option<Leg>,
     timer: Timer<R>,
@@ -60,7 +58,7 @@ impl<R: Runtime> Hedge<R> {
     pub(super) fn new(
         server: &Arc<Server<R>>,
         tunnel: &Arc<Tunnel<Link>>,
-        request: DialRequest,
+        request: DialRequest<R>,
     ) -> Option<Box<Self>> {
         let patience = server
             .hedging()?
@@ -119,13 +117,13 @@ impl<R: Runtime> Hedge<R> {
             return Decision::Open;
         };
         if let StreamOutput::Dialled(_) = output {
-            self.answered(leg.tunnel.id(), now - leg.since);
+            self.answered(leg.started.tunnel.id(), now - leg.since);
             self.overtaken(now, first);
             self.server.metrics.hedge_ended(HedgeEnd::Won);
             Decision::Other(leg, Some(output))
         } else {
             // It may be that only this agent can't reach the endpoint.
-            leg.tunnel.forget_stream(leg.stream);
+            leg.started.tunnel.forget_stream(leg.started.stream);
             self.server.metrics.hedge_ended(HedgeEnd::Failed);
             Decision::Open
         }
@@ -138,8 +136,9 @@ impl<R: Runtime> Hedge<R> {
             return None;
         }
         let leg = self.dial_another(now)?;
+        let tunnel = &leg.started.tunnel;
         tracing::debug!(
-            address = self.request.address, link = %leg.tunnel.id(), agent_id = leg.tunnel.peer_id(),
+            address = self.request.address, link = %tunnel.id(), agent_id = tunnel.peer_id(),
             "dial not answered in time, given to another agent as well"
         );
         Some(leg)
@@ -149,20 +148,15 @@ impl<R: Runtime> Hedge<R> {
         if self.tried.len() >= MOST_AGENTS {
             return None;
         }
-        let Started {
-            tunnel,
-            stream,
-            policed,
-        } = self.server.start_dial(&self.request, &self.tried).ok()?;
-        self.tried.push(tunnel.id());
+        let started = self.server.start_dial(&self.request, &self.tried).ok()?;
+        self.tried.push(started.tunnel.id());
         if self.half_closes {
-            tunnel.with(|link| link.allow_half_close(stream));
+            let stream = started.stream;
+            started.tunnel.with(|link| link.allow_half_close(stream));
         }
         self.server.metrics.hedge_started();
         Some(Leg {
-            tunnel,
-            stream,
-            policed,
+            started,
             since: now,
         })
     }
@@ -190,16 +184,10 @@ impl<R: Runtime> Hedge<R> {
 impl<R: Runtime> Drop for Hedge<R> {
     fn drop(&mut self) {
         if let Some(leg) = self.second.take() {
-            give_up(&leg.tunnel, leg.stream, self.server.runtime.now());
+            leg.started.give_up(self.server.runtime.now());
             self.server.metrics.hedge_ended(HedgeEnd::Lost);
         }
     }
-}
-
-/// Gives up a dial on an agent that another has overtaken.
-pub(super) fn give_up(tunnel: &Arc<Tunnel<Link>>, stream: StreamId, now: Instant) {
-    tunnel.with(|link| link.handle_dial_overtaken(now, stream));
-    tunnel.forget_stream(stream);
 }
 
 /// Whether a dial failed for the agent's sake, so that another may do better. What an agent reports of the endpoint counts.
@@ -215,6 +203,7 @@ fn is_the_agents(error: &DialError) -> bool {
         DialError::NoAgent
         | DialError::Refused(_)
         | DialError::Denied { .. }
-        | DialError::Throttled { .. } => false,
+        | DialError::Throttled { .. }
+        | DialError::AuditBlocked => false,
     }
 }

@@ -9,6 +9,7 @@ mod socket;
 use std::sync::Arc;
 
 use dialback_core::Identity;
+use dialback_core::audit::{TRACE_PARENT, TraceParent};
 use dialback_core::wire::{EXTENSIONS, Extensions, SELECT_AGENT, SERVED_BY};
 use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -40,7 +41,7 @@ pub struct Frontend {
     /// Where it comes from.
     pub peer: PeerAddr,
     /// What it has proved to be: by its certificate, or as the process at the other end of a Unix socket.
-    pub identity: Identity,
+    pub identity: Arc<Identity>,
     /// What it speaks.
     pub mode: FrontendMode,
 }
@@ -95,7 +96,7 @@ impl<R: Runtime> Server<R> {
         let Some(tls) = tls else {
             let frontend = Frontend {
                 peer,
-                identity,
+                identity: Arc::new(identity),
                 mode,
             };
             return self.serve_frontend(socket, frontend).await;
@@ -113,7 +114,7 @@ impl<R: Runtime> Server<R> {
         };
         let frontend = Frontend {
             peer,
-            identity,
+            identity: Arc::new(identity),
             mode,
         };
         // The TLS state is big and lives as long as the connection: not on every task's stack.
@@ -208,6 +209,8 @@ impl<R: Runtime> Server<R> {
                             let selector = header_values(call.metadata(), SELECT_AGENT).next();
                             let selector =
                                 selector.map(|value| String::from_utf8_lossy(value).into_owned());
+                            let trace = header_values(call.metadata(), TRACE_PARENT);
+                            let trace = TraceParent::from_headers(trace);
                             let stream = call.accept_lazily(headers);
                             grpc::serve_proxy_stream(
                                 Arc::clone(&server),
@@ -218,6 +221,7 @@ impl<R: Runtime> Server<R> {
                                     half_close: accepted.half_close,
                                     asks_for_agent,
                                     selector,
+                                    trace,
                                 },
                             )
                             .await;

@@ -5,6 +5,7 @@ use crate::session::SessionError;
 
 const EXTENDED: Negotiated = Negotiated {
     peer_window_bytes: Some(100_000),
+    dialled_address: true,
     drain: true,
     half_close: true,
     reset: true,

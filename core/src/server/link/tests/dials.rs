@@ -47,6 +47,7 @@ fn a_good_answer_opens_the_stream_and_wakes_its_frontend() {
             LinkEvent::Opened {
                 stream: id,
                 connect_id: conn(1),
+                address: None,
                 took: Duration::from_secs(2),
             }
         ]

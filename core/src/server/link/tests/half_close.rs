@@ -6,6 +6,7 @@ use super::*;
 
 const EXTENDED: Negotiated = Negotiated {
     peer_window_bytes: Some(1000),
+    dialled_address: true,
     drain: true,
     half_close: true,
     reset: true,

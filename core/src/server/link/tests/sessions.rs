@@ -6,6 +6,7 @@ use crate::session::SessionError;
 
 const EXTENDED: Negotiated = Negotiated {
     peer_window_bytes: Some(100_000),
+    dialled_address: true,
     drain: true,
     half_close: true,
     reset: true,
@@ -150,7 +151,7 @@ fn an_end_of_the_whole_tunnel_says_why() {
             t.link.handle_ended(t.now, reason.clone());
             assert_eq!(t.outputs(id), [closed(reason.clone())]);
             assert!(t.link.is_down() && t.link.is_empty());
-            assert_eq!(t.events().last(), Some(&LinkEvent::Down));
+            assert_eq!(t.events().last(), Some(&LinkEvent::Down(reason.clone())));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Bytes per second for one, beside others who are not limited, and dials per second.
 
+mod tenant;
+
 use std::time::Duration;
 
 use dialback_core::throttle::{Limit, LimitSubject, Rate, ThrottleConfig};
@@ -14,18 +16,6 @@ use crate::world::{World, echo, exchange};
 const MEBIBYTE: u64 = 1 << 20;
 /// Time for the burst to be used up.
 const RAMP: Duration = Duration::from_secs(1);
-
-fn limit(name: &str, per: LimitSubject) -> Limit {
-    Limit {
-        name: name.to_owned(),
-        per,
-        matches: None,
-        dials: None,
-        streams: None,
-        bytes_to_endpoints: None,
-        bytes_to_frontends: None,
-    }
-}
 
 fn options(limits: Vec<Limit>) -> ServerOptions {
     let mut options = ServerOptions::default();
@@ -94,7 +84,7 @@ fn a_limit_of_bytes_holds_and_others_notice_little() {
                 matches: Some(limited.address(0).ip().to_string().parse().unwrap()),
                 bytes_to_endpoints: rate,
                 bytes_to_frontends: rate,
-                ..limit("bulk", LimitSubject::Destination)
+                ..Limit::new("bulk", LimitSubject::Destination)
             }];
             let world = World::with(simulation, options(limits), AgentOptions::default()).await;
             echo(&limited, 9);
@@ -139,7 +129,7 @@ fn dials_start_at_their_rate_and_all_of_them() {
                     per_second: 10.0,
                     burst: 5.0,
                 }),
-                ..limit("dials", LimitSubject::Total)
+                ..Limit::new("dials", LimitSubject::Total)
             }];
             let world = World::with(simulation, options(limits), AgentOptions::default()).await;
             let address = world.echo(7);
