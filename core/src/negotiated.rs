@@ -38,4 +38,17 @@ impl Negotiated {
             resume: agreed.resume,
         }
     }
+
+    /// Every extension, as [`Extensions::all`]; the peer grants this window.
+    #[cfg(test)]
+    pub(crate) const fn all(peer_window_bytes: u64) -> Self {
+        Self {
+            peer_window_bytes: Some(peer_window_bytes),
+            dialled_address: true,
+            drain: true,
+            half_close: true,
+            reset: true,
+            resume: true,
+        }
+    }
 }

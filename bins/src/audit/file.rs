@@ -30,6 +30,7 @@ use std::time::{Duration, SystemTime};
 
 use dialback_core::audit::{Retention, Rotation, Step};
 
+use super::writer::LineOutput;
 use crate::flags::AuditFileOptions;
 use backups::BackupThread;
 pub(crate) use error::{AppendError, AuditFileError};
@@ -37,8 +38,8 @@ use lines::Lines;
 use output::{Opened, Output, RegularFile};
 use place::Place;
 
-/// How long closing waits for compression that goes on, before it is left for the next start.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the end waits for compression that goes on, before it is left for the next start.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What messages call it.
 const STANDARD_OUTPUT: &str = "(standard output)";
@@ -108,95 +109,6 @@ impl AuditFile {
         }
     }
 
-    /// Writes lines, each with its end. The file is put away first, or in between, where the next line would make it too
-    /// large; [`AuditFile::poll_problem`] tells if that can't be done.
-    ///
-    /// # Errors
-    /// When not all were taken. The rest may be given again or dropped: no line is torn or doubled either way.
-    pub(crate) fn append(&mut self, now: SystemTime, lines: &[u8]) -> Result<(), AppendError> {
-        debug_assert!(
-            lines.last().is_none_or(|last| *last == b'\n'),
-            "lines are given whole"
-        );
-        let is_time = match self.looked.map(|looked| now.duration_since(looked)) {
-            Some(Ok(since)) => since >= LOOK_INTERVAL,
-            Some(Err(_)) | None => true,
-        };
-        if is_time {
-            self.look_through_backups(now);
-        }
-        let mut rest = lines;
-        while !rest.is_empty() {
-            let written = match self.lines.settle() {
-                Ok(()) => {
-                    let bytes = self.make_room(now, rest);
-                    self.lines.write(rest.split_at(bytes).0)
-                }
-                Err(source) => Err((0, source)),
-            };
-            let taken = match &written {
-                Ok(taken) | Err((taken, _)) => *taken,
-            };
-            self.bytes_written += taken as u64;
-            rest = rest.split_at(taken).1;
-            if let Err((_, source)) = written {
-                return Err(AppendError {
-                    taken: lines.len() - rest.len(),
-                    source: self.write_error(source),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// Opens the path again, after somebody has renamed or deleted the file. The one that was open takes no more lines.
-    ///
-    /// Of standard output there is nothing to open.
-    ///
-    /// # Errors
-    /// When it can't be opened. The file that is open stays in use.
-    pub(crate) fn reopen(&mut self) -> Result<(), AuditFileError> {
-        let Some(path) = &self.path else {
-            return Ok(());
-        };
-        // The old file gets the rest of its last line. Where that can't be written, the new one gets the whole line.
-        let _ = self.lines.settle();
-        let opened = Opened::at(path)?;
-        self.place = opened.place;
-        if !self.lines.sink().is_same(&opened.output) {
-            self.lines.go_on_with(opened.output, opened.is_torn);
-        }
-        Ok(())
-    }
-
-    /// What has gone wrong beside the writing of lines, each once: a file that can't be put away, a backup that can't be
-    /// compressed or deleted. To be asked now and then until it is `None`.
-    pub(crate) fn poll_problem(&mut self) -> Option<AuditFileError> {
-        let backups = self.backups.as_ref();
-        self.problems
-            .pop_front()
-            .or_else(|| backups.and_then(BackupThread::poll_problem))
-    }
-
-    /// How many files were put away because they were full.
-    pub(crate) fn rotations(&self) -> u64 {
-        self.rotations
-    }
-
-    /// How many bytes of lines were taken.
-    pub(crate) fn bytes_written(&self) -> u64 {
-        self.bytes_written
-    }
-
-    /// Ends it, and waits no longer than this for backups that are being compressed. What isn't done then is done at the
-    /// next start. Dropping it does the same, and waits for two seconds.
-    ///
-    /// # Errors
-    /// When the rest of a line that counted as taken can't be written.
-    pub(crate) fn close(mut self, patience: Duration) -> Result<(), AuditFileError> {
-        self.end(patience)
-    }
-
     /// How many bytes of the lines may be written next, after a new file was begun if that was due.
     fn make_room(&mut self, now: SystemTime, lines: &[u8]) -> usize {
         // Each turn has its own reason: the file has shrunk; another stands in its place; that one is full, too.
@@ -260,6 +172,83 @@ impl AuditFile {
         let path = self.path.clone();
         let path = path.unwrap_or_else(|| STANDARD_OUTPUT.into());
         AuditFileError::Write { path, source }
+    }
+}
+
+impl LineOutput for AuditFile {
+    /// The file is put away first, or in between, where the next line would make it too large;
+    /// [`AuditFile::poll_problem`] tells if that can't be done.
+    fn append(&mut self, now: SystemTime, lines: &[u8]) -> Result<(), AppendError> {
+        debug_assert!(
+            lines.last().is_none_or(|last| *last == b'\n'),
+            "lines are given whole"
+        );
+        let is_time = match self.looked.map(|looked| now.duration_since(looked)) {
+            Some(Ok(since)) => since >= LOOK_INTERVAL,
+            Some(Err(_)) | None => true,
+        };
+        if is_time {
+            self.look_through_backups(now);
+        }
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let written = match self.lines.settle() {
+                Ok(()) => {
+                    let bytes = self.make_room(now, rest);
+                    self.lines.write(rest.split_at(bytes).0)
+                }
+                Err(source) => Err((0, source)),
+            };
+            let taken = match &written {
+                Ok(taken) | Err((taken, _)) => *taken,
+            };
+            self.bytes_written += taken as u64;
+            rest = rest.split_at(taken).1;
+            if let Err((_, source)) = written {
+                return Err(AppendError {
+                    taken: lines.len() - rest.len(),
+                    source: self.write_error(source),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Of standard output there is nothing to open.
+    fn reopen(&mut self) -> Result<(), AuditFileError> {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        // The old file gets the rest of its last line. Where that can't be written, the new one gets the whole line.
+        let _ = self.lines.settle();
+        let opened = Opened::at(path)?;
+        self.place = opened.place;
+        if !self.lines.sink().is_same(&opened.output) {
+            self.lines.go_on_with(opened.output, opened.is_torn);
+        }
+        Ok(())
+    }
+
+    /// A file that can't be put away, a backup that can't be compressed or deleted.
+    fn poll_problem(&mut self) -> Option<AuditFileError> {
+        let backups = self.backups.as_ref();
+        self.problems
+            .pop_front()
+            .or_else(|| backups.and_then(BackupThread::poll_problem))
+    }
+
+    fn rotations(&self) -> u64 {
+        self.rotations
+    }
+
+    fn bytes_written(&self) -> u64 {
+        self.bytes_written
+    }
+
+    /// Backups that aren't compressed within that time are at the next start. Dropping it does the same, and waits for
+    /// [`PATIENCE`].
+    fn close(mut self, patience: Duration) -> Result<(), AuditFileError> {
+        self.end(patience)
     }
 }
 

@@ -10,7 +10,7 @@ use dialback_runtime::server::AuditSink;
 use dialback_runtime::status::AuditStatus;
 
 use super::file::{AuditFile, AuditFileError};
-use super::writer::{Output, Writer};
+use super::writer::{LineOutput, Writer};
 use crate::flags::{AuditOptions, AuditOutput};
 
 /// Records are gathered for so long before they are written: a busy server wakes the writing thread a hundred times a second
@@ -50,7 +50,6 @@ pub(super) struct Shared {
 
 struct State {
     queue: AuditQueue,
-    strict: bool,
     /// Why the log can't be written.
     failure: Option<String>,
     reopen: bool,
@@ -93,7 +92,7 @@ impl AuditLog {
 
     /// As [`AuditLog::start`], whatever it writes to.
     pub(super) fn writing_to(
-        output: impl Output + Send + 'static,
+        output: impl LineOutput + Send + 'static,
         options: &AuditOptions,
         policy: AuditPolicy,
         server: &str,
@@ -103,7 +102,6 @@ impl AuditLog {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 queue,
-                strict: options.mode == AuditMode::Strict,
                 failure: None,
                 reopen: false,
                 end: None,
@@ -177,12 +175,12 @@ impl AuditSink for AuditLog {
     fn record(&self, event: Event) {
         let mut state = self.shared.state();
         if state.lost.is_some() {
-            return self.shared.metrics.dropped();
+            return self.shared.metrics.dropped(1);
         }
         // Under the lock, so that records are in the order of their times.
         match state.queue.offer(SystemTime::now(), event) {
             Offered::Taken => {}
-            Offered::Dropped => return self.shared.metrics.dropped(),
+            Offered::Dropped => return self.shared.metrics.dropped(1),
             Offered::Unwanted => return,
         }
         let wakes = state.idle || state.queue.len() == self.shared.many;
@@ -200,7 +198,7 @@ impl AuditSink for AuditLog {
         let (written, dropped) = self.shared.metrics.counts();
         let state = self.shared.state();
         AuditStatus {
-            strict: state.strict,
+            strict: state.queue.mode() == AuditMode::Strict,
             failure: state.failure.clone(),
             blocked: !state.queue.admits(),
             waiting: u64::try_from(state.queue.len()).unwrap_or(u64::MAX),
@@ -297,9 +295,8 @@ impl Shared {
         let mut state = self.state();
         let lost = state.queue.len() + unwritten;
         state.lost = Some(lost);
-        for _ in 0..lost {
-            self.metrics.dropped();
-        }
+        self.metrics
+            .dropped(u64::try_from(lost).unwrap_or(u64::MAX));
         self.ended.notify_all();
         lost
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use dialback_core::audit::{Queued, Record};
 
-use super::file::{AppendError, AuditFile, AuditFileError};
+use super::file::{AppendError, AuditFileError, PATIENCE};
 use super::format::write_line;
 use super::log::{Shared, Task};
 use crate::flags::AuditFormat;
@@ -16,54 +16,34 @@ const BATCH: usize = 512;
 /// What could not be written is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How long the end waits for full files that are being compressed.
-const COMPRESSION_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Where lines go: the file, or what tests have for it.
-pub(super) trait Output {
-    /// As [`AuditFile::append`].
+/// Where lines go: the [file](super::file::AuditFile), or what tests have for it.
+pub(super) trait LineOutput {
+    /// Writes lines, each with its end.
+    ///
+    /// # Errors
+    /// When not all were taken. The rest may be given again or dropped: no line is torn or doubled either way.
     fn append(&mut self, now: SystemTime, lines: &[u8]) -> Result<(), AppendError>;
 
-    /// As [`AuditFile::reopen`].
+    /// Opens its path again, after somebody has renamed or deleted the file. The one that was open takes no more lines.
+    ///
+    /// # Errors
+    /// When it can't be opened. The file that is open stays in use.
     fn reopen(&mut self) -> Result<(), AuditFileError>;
 
-    /// As [`AuditFile::poll_problem`].
+    /// What has gone wrong beside the writing of lines, each once. To be asked now and then until it is `None`.
     fn poll_problem(&mut self) -> Option<AuditFileError>;
 
-    /// As [`AuditFile::rotations`].
+    /// How many files were put away because they were full.
     fn rotations(&self) -> u64;
 
-    /// As [`AuditFile::bytes_written`].
+    /// How many bytes of lines were taken.
     fn bytes_written(&self) -> u64;
 
-    /// As [`AuditFile::close`].
+    /// Ends it, and waits no longer than this for what goes on beside.
+    ///
+    /// # Errors
+    /// When the rest of a line that counted as taken can't be written.
     fn close(self, patience: Duration) -> Result<(), AuditFileError>;
-}
-
-impl Output for AuditFile {
-    fn append(&mut self, now: SystemTime, lines: &[u8]) -> Result<(), AppendError> {
-        self.append(now, lines)
-    }
-
-    fn reopen(&mut self) -> Result<(), AuditFileError> {
-        self.reopen()
-    }
-
-    fn poll_problem(&mut self) -> Option<AuditFileError> {
-        self.poll_problem()
-    }
-
-    fn rotations(&self) -> u64 {
-        self.rotations()
-    }
-
-    fn bytes_written(&self) -> u64 {
-        self.bytes_written()
-    }
-
-    fn close(self, patience: Duration) -> Result<(), AuditFileError> {
-        self.close(patience)
-    }
 }
 
 /// Takes records out of the queue and writes them, whatever it takes.
@@ -79,7 +59,7 @@ pub(super) struct Writer<O> {
     bytes: u64,
 }
 
-impl<O: Output> Writer<O> {
+impl<O: LineOutput> Writer<O> {
     pub(super) fn new(shared: Arc<Shared>, output: O, format: AuditFormat, server: &str) -> Self {
         Self {
             shared,
@@ -108,7 +88,7 @@ impl<O: Output> Writer<O> {
             self.tell_problems();
         };
         self.tell_problems();
-        if let Err(error) = self.output.close(COMPRESSION_PATIENCE) {
+        if let Err(error) = self.output.close(PATIENCE) {
             tracing::error!(%error, "audit log");
         }
         let lost = self.shared.ended(unwritten);
@@ -192,9 +172,7 @@ impl<O: Output> Writer<O> {
         self.shared.metrics.wrote(bytes - self.bytes);
         self.bytes = bytes;
         let rotations = self.output.rotations();
-        for _ in self.rotations..rotations {
-            self.shared.metrics.rotated();
-        }
+        self.shared.metrics.rotated(rotations - self.rotations);
         self.rotations = rotations;
     }
 }

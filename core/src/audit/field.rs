@@ -135,12 +135,33 @@ impl Field {
 
     /// The object that it is in, and its name there.
     #[must_use]
-    pub fn group(self) -> (Option<&'static str>, &'static str) {
-        match self.path().split_once('.') {
-            Some((group, name)) => (Some(group), name),
-            None => (None, self.path()),
-        }
+    pub const fn group(self) -> (Option<&'static str>, &'static str) {
+        GROUPS[self as usize]
     }
+}
+
+/// [`Field::group`] of each, worked out once: it is asked for several times a record and field.
+const GROUPS: [(Option<&str>, &str); Field::ALL.len()] = {
+    let mut groups = [(None, ""); Field::ALL.len()];
+    let mut at = 0;
+    while at < groups.len() {
+        groups[at] = split(Field::ALL[at].path());
+        at += 1;
+    }
+    groups
+};
+
+/// A path before and behind its dot.
+const fn split(path: &'static str) -> (Option<&'static str>, &'static str) {
+    let mut at = 0;
+    while at < path.len() {
+        if path.as_bytes()[at] == b'.' {
+            let (group, name) = path.split_at(at);
+            return (Some(group), name.split_at(1).1);
+        }
+        at += 1;
+    }
+    (None, path)
 }
 
 impl fmt::Display for Field {

@@ -1,5 +1,7 @@
 //! Which events are recorded, and with which fields.
 
+use std::borrow::Cow;
+
 use super::event::{AgentEvent, Event, EventKind, StreamEvent};
 use super::field::{Field, FieldSet};
 use crate::policy::Glob;
@@ -85,8 +87,8 @@ impl Rule {
         let (frontend, tenant, agent, destination) = match event {
             Event::Stream(event) => {
                 let StreamEvent { stream, .. } = &**event;
-                let frontend = named(&self.frontends, || stream.frontend.identity.name());
-                let destination = named(&self.destinations, || stream.destination.clone());
+                let frontend = named(&self.frontends, || stream.frontend.identity.name().into());
+                let destination = named(&self.destinations, || (&stream.destination).into());
                 (frontend, &stream.tenant, &stream.agent, destination)
             }
             Event::Agent(event) => {
@@ -97,17 +99,17 @@ impl Rule {
             Event::Started { .. } | Event::Dropped { .. } | Event::Stopped => return false,
         };
         let of_tenant = named(&self.tenants, || {
-            tenant.as_deref().unwrap_or_default().to_owned()
+            tenant.as_deref().unwrap_or_default().into()
         });
         let of_agent = named(&self.agents, || {
-            agent.id.as_deref().unwrap_or_default().to_owned()
+            agent.id.as_deref().unwrap_or_default().into()
         });
         frontend && of_tenant && of_agent && destination
     }
 }
 
 /// Whether one of the patterns is for the name, or there is none.
-fn named(patterns: &[Glob], name: impl FnOnce() -> String) -> bool {
+fn named<'a>(patterns: &[Glob], name: impl FnOnce() -> Cow<'a, str>) -> bool {
     if patterns.is_empty() {
         return true;
     }

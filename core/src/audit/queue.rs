@@ -75,6 +75,12 @@ impl AuditQueue {
         }
     }
 
+    /// What happens when it is full.
+    #[must_use]
+    pub const fn mode(&self) -> AuditMode {
+        self.mode
+    }
+
     /// Another policy for what comes from now on.
     pub fn set_policy(&mut self, policy: AuditPolicy) {
         self.policy = policy;

@@ -73,9 +73,9 @@ impl AuditMetrics {
         self.bytes.inc_by(bytes);
     }
 
-    /// A record was dropped.
-    pub fn dropped(&self) {
-        self.dropped.inc();
+    /// So many records were dropped.
+    pub fn dropped(&self, records: u64) {
+        self.dropped.inc_by(records);
     }
 
     /// So many records wait.
@@ -93,9 +93,9 @@ impl AuditMetrics {
         self.failures.inc();
     }
 
-    /// A file was full.
-    pub fn rotated(&self) {
-        self.rotations.inc();
+    /// So many files were full.
+    pub fn rotated(&self, files: u64) {
+        self.rotations.inc_by(files);
     }
 
     /// The audit policy file changed, and was taken up or refused.

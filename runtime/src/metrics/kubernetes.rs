@@ -95,16 +95,13 @@ pub(super) struct LeasePublication {
 
 impl LeasePublication {
     pub(super) fn new(ours: &Families<'_>) -> Self {
-        let renewals = ours.counters(
+        let [renewed, failed] = ours.counters_of(
             "lease_renewals_total",
             "Tries to acquire or renew the server's Lease, by what came of it.",
-            &["result"],
+            "result",
+            ["renewed", "failed"],
         );
-        // Each from the start, so that an alert can be written for either.
-        Self {
-            renewed: renewals.with_label_values(&["renewed"]),
-            failed: renewals.with_label_values(&["failed"]),
-        }
+        Self { renewed, failed }
     }
 
     pub(super) fn tried(&self, renewed: bool) {

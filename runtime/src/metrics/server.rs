@@ -1,5 +1,6 @@
 //! Metrics of the proxy server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dialback_core::server::{DialFailure, ResumeRefused};
@@ -341,7 +342,7 @@ impl ServerMetrics {
     }
 
     /// What this tenant has; shown from now on.
-    pub fn tenant(&self, name: &str) -> TenantMetrics {
+    pub fn tenant(&self, name: &str) -> Arc<TenantMetrics> {
         self.tenants.tenant(name)
     }
 

@@ -1,7 +1,7 @@
 //! What each tenant has.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dialback_core::throttle::Direction;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
@@ -36,14 +36,14 @@ impl TenantDial {
 /// Nothing of it is shown without tenants. They are those of the policy in force, and so no more than it names.
 #[derive(Debug)]
 pub(super) struct Tenants {
-    shown: Mutex<BTreeSet<String>>,
+    shown: Mutex<BTreeMap<String, Arc<TenantMetrics>>>,
     dials: IntCounterVec,
     streams: IntGaugeVec,
     bytes: IntCounterVec,
 }
 
 /// What one tenant has.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct TenantMetrics {
     opened: IntCounter,
     dials: [IntCounter; 3],
@@ -74,25 +74,27 @@ impl Tenants {
         }
     }
 
-    pub(super) fn tenant(&self, name: &str) -> TenantMetrics {
+    pub(super) fn tenant(&self, name: &str) -> Arc<TenantMetrics> {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if !shown.contains(name) {
-            shown.insert(name.to_owned());
+        if let Some(tenant) = shown.get(name) {
+            return Arc::clone(tenant);
         }
         let dials = |result| self.dials.with_label_values(&[name, result]);
-        TenantMetrics {
+        let tenant = Arc::new(TenantMetrics {
             opened: dials(OPENED),
             dials: TenantDial::ALL.map(|dial| dials(dial.label())),
             streams: self.streams.with_label_values(&[name]),
             bytes: Direction::ALL
                 .map(|direction| self.bytes.with_label_values(&[name, towards(direction)])),
-        }
+        });
+        shown.insert(name.to_owned(), Arc::clone(&tenant));
+        tenant
     }
 
     /// Tenants that are no more are shown no more.
     pub(super) fn keep(&self, is_kept: impl Fn(&str) -> bool) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.retain(|name| {
+        shown.retain(|name, _| {
             let keep = is_kept(name);
             if !keep {
                 let results = TenantDial::ALL.iter().map(|dial| dial.label());

@@ -12,8 +12,8 @@ use dialback_core::server::DialError;
 use dialback_core::throttle::Direction;
 use dialback_core::{CloseReason, ConnectId, DialId, Initiator, LinkId};
 
-use super::dialling::Started;
-use super::frontend::{Frontend, FrontendMode};
+use super::dialling::{DialRequest, Started};
+use super::frontend::FrontendMode;
 use super::{AgentTunnel, Server};
 use crate::metrics::{TenantDial, TenantMetrics};
 use crate::net::PeerAddr;
@@ -34,22 +34,12 @@ pub trait AuditSink: fmt::Debug + Send + Sync + 'static {
     fn status(&self) -> AuditStatus;
 }
 
-/// What a frontend asks for, as far as that is recorded.
-pub(super) struct Asked<'a> {
-    pub(super) frontend: &'a Frontend,
-    pub(super) address: &'a str,
-    pub(super) selector: Option<&'a str>,
-    /// A gRPC frontend's name for the dial.
-    pub(super) dial: Option<DialId>,
-    pub(super) trace: Option<TraceParent>,
-}
-
 /// Follows a dial from its request to its end, so that each is recorded and counted once. Dropped before the end, the frontend
 /// has gone.
 pub(crate) struct Trail<R: Runtime> {
     server: Arc<Server<R>>,
     stream: AuditedStream,
-    tenant: Option<TenantMetrics>,
+    tenant: Option<Arc<TenantMetrics>>,
     asked: Instant,
     state: TrailState,
     bytes: [u64; 2],
@@ -77,24 +67,23 @@ impl<R: Runtime> fmt::Debug for Trail<R> {
 }
 
 impl<R: Runtime> Server<R> {
-    /// Follows a dial; `None` where nobody wants to know.
-    pub(super) fn trail(self: &Arc<Self>, asked: Asked<'_>) -> Option<Box<Trail<R>>> {
-        let Asked {
-            frontend,
-            address,
-            selector,
-            dial,
-            trace,
-        } = asked;
+    /// Follows a dial, where somebody wants to know. A gRPC frontend has a name of its own for it.
+    pub(super) fn follow(
+        self: &Arc<Self>,
+        request: &mut DialRequest<R>,
+        frontend_dial: Option<DialId>,
+        trace: Option<TraceParent>,
+    ) {
+        let frontend = &request.frontend;
         let policy = self.agents().policy.clone();
         let tenant: Option<Arc<str>> = policy.and_then(|policy| {
             let tenant = policy.tenant_of_frontend(&frontend.identity)?;
             policy.tenant_name(tenant).map(Arc::from)
         });
         if self.config.audit.is_none() && tenant.is_none() {
-            return None;
+            return;
         }
-        Some(Box::new(Trail {
+        request.trail = Some(Box::new(Trail {
             tenant: tenant.as_ref().map(|tenant| self.metrics.tenant(tenant)),
             stream: AuditedStream {
                 number: self.next_stream(),
@@ -107,9 +96,9 @@ impl<R: Runtime> Server<R> {
                     },
                 },
                 tenant,
-                destination: address.to_owned(),
-                selector: selector.map(str::to_owned),
-                frontend_dial: dial,
+                destination: request.address.clone(),
+                selector: request.selector.clone(),
+                frontend_dial,
                 trace,
                 would_deny: None,
                 agent: AuditedAgent::default(),
@@ -122,7 +111,7 @@ impl<R: Runtime> Server<R> {
             bytes: [0; 2],
             end: None,
             server: Arc::clone(self),
-        }))
+        }));
     }
 
     /// Whether something new may begin.

@@ -211,17 +211,17 @@ impl<R: Runtime> Server<R> {
     /// Chosen no more; harmless when repeated.
     fn disconnected(&self, link: LinkId, reason: CloseReason) {
         let mut agents = self.agents();
-        if let Some(agent) = agents.disconnect(link) {
-            drop(agents);
-            self.audit_agent(&agent, AgentChange::Lost(reason));
-            agents = self.agents();
-        }
+        let gone = agents.disconnect(link);
         agents.sessions.end(link);
         if let Some(mut hedging) = self.hedging() {
             hedging.forget(link);
             self.metrics.set_aside(hedging.set_aside_count());
         }
         self.report_backends(&agents);
+        drop(agents);
+        if let Some(agent) = gone {
+            self.audit_agent(&agent, AgentChange::Lost(reason));
+        }
     }
 
     fn draining(&self, link: LinkId) {

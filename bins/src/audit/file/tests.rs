@@ -47,7 +47,15 @@ impl Log {
     }
 
     fn open(&self, max_bytes: u64) -> AuditFile {
-        AuditFile::open(self.options(max_bytes)).expect("it opens")
+        self.open_at("audit.log", max_bytes)
+    }
+
+    fn open_at(&self, name: &str, max_bytes: u64) -> AuditFile {
+        let options = AuditFileOptions {
+            path: self.path(name),
+            ..self.options(max_bytes)
+        };
+        AuditFile::open(options).expect("it opens")
     }
 
     fn path(&self, name: &str) -> PathBuf {

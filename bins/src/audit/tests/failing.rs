@@ -11,7 +11,7 @@ use dialback_runtime::status::AuditStatus;
 use super::*;
 use crate::audit::AuditLog;
 use crate::audit::file::{AppendError, AuditFileError};
-use crate::audit::writer::Output;
+use crate::audit::writer::LineOutput;
 
 /// A disk with room for so many bytes more; what does not fit is refused as a full disk does it.
 #[derive(Clone, Default)]
@@ -43,7 +43,7 @@ impl Disk {
     }
 }
 
-impl Output for Disk {
+impl LineOutput for Disk {
     fn append(&mut self, _: SystemTime, lines: &[u8]) -> Result<(), AppendError> {
         let mut state = self.0.lock().unwrap();
         let fitting = &lines[..lines.len().min(state.room)];

@@ -18,7 +18,6 @@ use crate::metrics::Limit;
 use crate::net::PeerAddr;
 use crate::runtime::Runtime;
 use crate::server::Server;
-use crate::server::audit::Asked;
 use crate::server::dialling::DialRequest;
 use crate::server::stop::Stage;
 use crate::server::throttling::{Admitted, Waiting};
@@ -46,20 +45,14 @@ pub(super) async fn serve<R: Runtime, S: FrontendSocket>(
         trace,
     } = request;
     let _counted = server.metrics.http_connection();
-    let asked = Asked {
-        frontend: &frontend,
-        address: &authority,
-        selector: selector.as_deref(),
-        dial: None,
-        trace,
-    };
-    let dial = DialRequest {
-        trail: server.trail(asked),
+    let mut dial = DialRequest {
         frontend: Arc::clone(&frontend),
         protocol: "tcp".to_owned(),
         address: authority.clone(),
         selector,
+        trail: None,
     };
+    server.follow(&mut dial, None, trace);
     let mut early = Early {
         data: early,
         socket: &mut socket,

@@ -18,7 +18,6 @@ use crate::grpc::MessageStream;
 use crate::metrics::{Counted, Segment};
 use crate::runtime::Runtime;
 use crate::server::Server;
-use crate::server::audit::Asked;
 use crate::server::dialling::DialRequest;
 use crate::server::throttling::{Admitted, Waiting};
 use crate::timer::{Timer, timeout_at};
@@ -237,20 +236,15 @@ impl<R: Runtime> ProxyTask<R> {
                     protocol,
                     address,
                 } => {
-                    let asked = Asked {
-                        frontend: &self.frontend,
-                        address: &address,
-                        selector: self.options.selector.as_deref(),
-                        dial: Some(dial),
-                        trace: self.options.trace,
-                    };
-                    let request = DialRequest {
-                        trail: self.server.trail(asked),
+                    let mut request = DialRequest {
                         frontend: Arc::clone(&self.frontend),
                         protocol,
                         address,
                         selector: self.options.selector.clone(),
+                        trail: None,
                     };
+                    let trace = self.options.trace;
+                    self.server.follow(&mut request, Some(dial), trace);
                     match self.server.wait_for_turn(&request) {
                         Ok(None) => self.dial(dial, request, None),
                         Ok(Some(waiting)) => self.waiting.push((dial, request, waiting)),

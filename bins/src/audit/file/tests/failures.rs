@@ -205,11 +205,7 @@ fn without_a_new_file_the_old_one_gets_its_name_back() {
 #[test]
 fn a_full_file_whose_directory_is_gone_is_gone_on_with() {
     let log = Log::new();
-    let options = AuditFileOptions {
-        path: log.path("folder/audit.log"),
-        ..log.options(4)
-    };
-    let mut file = AuditFile::open(options).expect("it opens");
+    let mut file = log.open_at("folder/audit.log", 4);
     append(&mut file, "one\n");
     log.rename("folder", "moved");
     log.put("folder", "in the way");

@@ -7,11 +7,7 @@ use super::*;
 #[test]
 fn missing_directories_and_the_file_are_for_the_owner_alone() {
     let log = Log::new();
-    let options = AuditFileOptions {
-        path: log.path("one/two/audit.log"),
-        ..log.options(0)
-    };
-    let mut file = AuditFile::open(options).expect("it opens");
+    let mut file = log.open_at("one/two/audit.log", 0);
     append(&mut file, "line\n");
     assert_eq!(log.mode("one"), 0o700);
     assert_eq!(log.mode("one/two"), 0o700);
@@ -81,11 +77,7 @@ fn opening_the_same_file_again_changes_nothing() {
 #[test]
 fn what_can_not_be_opened_again_stays_in_use() {
     let log = Log::new();
-    let options = AuditFileOptions {
-        path: log.path("folder/audit.log"),
-        ..log.options(0)
-    };
-    let mut file = AuditFile::open(options).expect("it opens");
+    let mut file = log.open_at("folder/audit.log", 0);
     append(&mut file, "one\n");
     log.rename("folder", "moved");
     log.put("folder", "in the way");

@@ -4,12 +4,8 @@
 use super::*;
 
 const EXTENDED: Negotiated = Negotiated {
-    peer_window_bytes: Some(1000),
-    dialled_address: true,
-    drain: true,
-    half_close: true,
-    reset: true,
     resume: false,
+    ..Negotiated::all(1000)
 };
 
 fn fixture() -> Fixture {

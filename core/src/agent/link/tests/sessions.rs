@@ -3,14 +3,7 @@
 use super::*;
 use crate::session::SessionError;
 
-const EXTENDED: Negotiated = Negotiated {
-    peer_window_bytes: Some(100_000),
-    dialled_address: true,
-    drain: true,
-    half_close: true,
-    reset: true,
-    resume: true,
-};
+const EXTENDED: Negotiated = Negotiated::all(100_000);
 
 fn fixture() -> Fixture {
     Fixture::new(MuxConfig::default(), EXTENDED)

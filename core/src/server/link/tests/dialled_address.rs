@@ -5,12 +5,10 @@ use std::net::SocketAddr;
 use super::*;
 
 const AGREED: Negotiated = Negotiated {
-    peer_window_bytes: Some(1000),
-    dialled_address: true,
     drain: false,
     half_close: false,
     reset: false,
-    resume: true,
+    ..Negotiated::all(1000)
 };
 
 fn fixture(negotiated: Negotiated) -> Fixture {
