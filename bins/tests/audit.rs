@@ -141,11 +141,15 @@ fn a_strict_server_on_a_full_disk_takes_nothing_new_and_says_so() {
         "{answer}"
     );
     assert!(answer.contains("audit log takes no records"), "{answer}");
-    let logged = server.logged();
-    let told = logged
-        .lines()
-        .filter(|line| line.contains("audit log can't be written"));
-    let told: Vec<_> = told.collect();
+    // The log is written behind the metric.
+    let told: Vec<String> = eventually(|| {
+        let logged = server.logged();
+        let told = logged
+            .lines()
+            .filter(|line| line.contains("audit log can't be written"));
+        let told: Vec<_> = told.map(str::to_owned).collect();
+        (!told.is_empty()).then_some(told).ok_or(logged)
+    });
     assert_eq!(told.len(), 1, "once: {told:?}");
     assert!(
         told[0].contains("/dev/full") && told[0].contains("No space left"),
