@@ -68,17 +68,7 @@ impl Identity {
     /// For people and for tables, not for decisions: a certificate may bear any of these as its common name.
     #[must_use]
     pub fn name(&self) -> String {
-        if let Some(id) = self.spiffe_id() {
-            id.to_owned()
-        } else if let Some(account) = &self.service_account {
-            account.to_string()
-        } else if let Some(name) = self.common_name.as_ref().or(self.dns_names.first()) {
-            name.clone()
-        } else if let Some(unix) = &self.unix {
-            unix.to_string()
-        } else {
-            ANONYMOUS.to_owned()
-        }
+        self.to_string()
     }
 
     /// Whether the peer has proved nothing at all.
@@ -90,7 +80,17 @@ impl Identity {
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name())
+        if let Some(id) = self.spiffe_id() {
+            f.write_str(id)
+        } else if let Some(account) = &self.service_account {
+            account.fmt(f)
+        } else if let Some(name) = self.common_name.as_ref().or(self.dns_names.first()) {
+            f.write_str(name)
+        } else if let Some(unix) = &self.unix {
+            unix.fmt(f)
+        } else {
+            f.write_str(ANONYMOUS)
+        }
     }
 }
 

@@ -16,23 +16,11 @@ pub(super) fn write_line(format: AuditFormat, record: &Record<'_>, lines: &mut V
 
 /// The form that kube-apiserver calls by this name, with our fields.
 fn legacy(record: &Record<'_>) -> String {
-    let fields = record.fields();
-    let time = fields.iter().find(|(field, _)| *field == Field::Time);
-    let mut line = match time {
-        Some((_, Value::Text(time))) => format!("{time} AUDIT:"),
-        Some(_) | None => "AUDIT:".to_owned(),
-    };
-    for (field, value) in fields {
-        if field == Field::Time {
-            continue;
+    let mut line = format!("{} AUDIT:", Value::Time(record.time));
+    for (field, value) in record.fields() {
+        if field != Field::Time {
+            line.push_str(&format!(" {field}={}", quote(&value.to_string())));
         }
-        let text = match value {
-            Value::Text(text) => text.into_owned(),
-            Value::Count(count) => count.to_string(),
-            Value::Seconds(seconds) => seconds.to_string(),
-            Value::Texts(texts) => texts.join(","),
-        };
-        line.push_str(&format!(" {field}={}", quote(&text)));
     }
     line
 }

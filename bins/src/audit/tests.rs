@@ -67,5 +67,8 @@ fn closed(number: u64) -> Event {
         bytes_to_endpoint: 1,
         bytes_to_frontend: 2,
     };
-    Event::Stream(Box::new(StreamEvent { stream, change }))
+    Event::Stream(StreamEvent {
+        stream: Arc::new(stream),
+        change,
+    })
 }

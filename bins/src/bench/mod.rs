@@ -263,10 +263,15 @@ impl Run {
         let mut sides = self.start(0, endpoint, &scratch).await?;
         let mut readings: Vec<(Role, Reading)> = Vec::new();
         for round in 0..rounds {
-            if round > 0 && self.scenario.needs_fresh_processes() {
+            if round > 0 && self.needs_fresh_processes() {
                 sides = self.start(round, endpoint, &scratch).await?;
             }
-            for (role, side) in &mut sides {
+            let mut order: Vec<_> = sides.iter_mut().collect();
+            if round % 2 == 1 {
+                // What a slot leaves behind it is not always the same side's to bear.
+                order.reverse();
+            }
+            for (role, side) in order {
                 readings.push((*role, self.slot(side, endpoint, length).await?));
             }
         }
@@ -286,6 +291,12 @@ impl Run {
             Some(way) => figure.beside(way, &of(Role::Other)),
             None => figure,
         })
+    }
+
+    /// Whether each round has processes of its own. Two ways of ours differ by less than two processes of one way do, by the
+    /// places that their memory happens to have: many of either are compared.
+    fn needs_fresh_processes(self) -> bool {
+        self.scenario.needs_fresh_processes() || self.other_way().is_some()
     }
 
     /// How else ours is measured.

@@ -1,21 +1,28 @@
 //! Moments as dates and times of day.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// RFC 3339 in UTC, with microseconds: `2026-11-24T01:30:00.000000Z`. Moments before 1970 count as its begin.
-pub(super) fn timestamp(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let (year, month, day) = date(since.as_secs() / DAY);
-    let second = since.as_secs() % DAY;
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:06}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60,
-        since.subsec_micros()
-    )
+/// A moment, written as RFC 3339 has it, in UTC and with microseconds: `2026-11-24T01:30:00.000000Z`. Moments before 1970
+/// count as its begin.
+pub(super) struct Timestamp(pub(super) SystemTime);
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let (year, month, day) = date(since.as_secs() / DAY);
+        let second = since.as_secs() % DAY;
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:06}Z",
+            second / 3600,
+            second / 60 % 60,
+            second % 60,
+            since.subsec_micros()
+        )
+    }
 }
 
 /// Days in 400 years, after which the calendar repeats itself.
@@ -53,7 +60,7 @@ mod tests {
     use super::*;
 
     fn at(seconds: u64) -> String {
-        timestamp(UNIX_EPOCH + Duration::from_secs(seconds))
+        Timestamp(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
     }
 
     #[test]
@@ -64,11 +71,11 @@ mod tests {
         assert_eq!(at(1_709_251_199), "2024-02-29T23:59:59.000000Z");
         assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00.000000Z");
         assert_eq!(
-            timestamp(UNIX_EPOCH + Duration::from_micros(1_796_000_000_000_042)),
+            Timestamp(UNIX_EPOCH + Duration::from_micros(1_796_000_000_000_042)).to_string(),
             "2026-11-30T00:53:20.000042Z"
         );
         assert_eq!(
-            timestamp(UNIX_EPOCH - Duration::from_secs(1)),
+            Timestamp(UNIX_EPOCH - Duration::from_secs(1)).to_string(),
             "1970-01-01T00:00:00.000000Z"
         );
     }

@@ -29,7 +29,7 @@ pub enum Event {
     /// Something about an agent.
     Agent(Box<AgentEvent>),
     /// Something about a stream.
-    Stream(Box<StreamEvent>),
+    Stream(StreamEvent),
 }
 
 /// Something about an agent.
@@ -81,8 +81,8 @@ pub struct AuditedAgent {
 /// Something about a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamEvent {
-    /// Which stream.
-    pub stream: AuditedStream,
+    /// Which stream. All events of one may share it.
+    pub stream: Arc<AuditedStream>,
     /// What happened to it.
     pub change: StreamChange,
 }
@@ -308,10 +308,8 @@ impl Event {
                 }
             }
             Self::Stream(event) => {
-                let StreamEvent { stream, change } = &mut **event;
-                bound(&mut stream.destination);
-                stream.selector.as_mut().map(bound);
-                bound_id(&mut stream.agent.id);
+                let StreamEvent { stream, change } = event;
+                bound_stream(stream);
                 match change {
                     StreamChange::Opened { .. } | StreamChange::Failed { error: None, .. } => {}
                     StreamChange::Failed {
@@ -322,6 +320,21 @@ impl Event {
             }
         }
         self
+    }
+}
+
+fn bound_stream(stream: &mut Arc<AuditedStream>) {
+    let id = stream.agent.id.as_deref();
+    let texts = [Some(&*stream.destination), stream.selector.as_deref(), id];
+    if texts
+        .into_iter()
+        .flatten()
+        .any(|text| text.len() > MOST_TEXT)
+    {
+        let stream = Arc::make_mut(stream);
+        bound(&mut stream.destination);
+        stream.selector.as_mut().map(bound);
+        bound_id(&mut stream.agent.id);
     }
 }
 

@@ -32,4 +32,4 @@ pub use record::{Record, SCHEMA, Value};
 pub use rotation::{
     Backup, BackupNames, BackupTask, DEFAULT_MAX_BYTES, Form, Retention, Rotation, Stamp, Step,
 };
-pub use trace::{InvalidTraceParent, TRACE_PARENT, TraceParent};
+pub use trace::{InvalidTraceParent, ParentId, TRACE_PARENT, TraceId, TraceParent};

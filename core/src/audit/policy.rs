@@ -86,7 +86,7 @@ impl Rule {
         }
         let (frontend, tenant, agent, destination) = match event {
             Event::Stream(event) => {
-                let StreamEvent { stream, .. } = &**event;
+                let StreamEvent { stream, .. } = event;
                 let frontend = named(&self.frontends, || stream.frontend.identity.name().into());
                 let destination = named(&self.destinations, || (&stream.destination).into());
                 (frontend, &stream.tenant, &stream.agent, destination)

@@ -1,12 +1,12 @@
 //! An event as it is written down.
 
-use std::borrow::Cow;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use super::civil::timestamp;
+use super::civil::Timestamp;
 use super::event::{
     AgentChange, AgentEvent, AuditedAgent, AuditedFrontend, AuditedStream, Event, StreamChange,
     StreamEvent,
@@ -39,17 +39,25 @@ pub struct Record<'a> {
     pub omitted: FieldSet,
 }
 
-/// The value of a field.
-#[derive(Clone, Debug, PartialEq)]
+/// The value of a field, lent by the record. `Display` writes it as text, several ones with commas between them.
+#[derive(Clone, Copy)]
 pub enum Value<'a> {
     /// A text.
-    Text(Cow<'a, str>),
+    Text(&'a str),
+    /// Something that is written as a text.
+    Shown(&'a dyn fmt::Display),
+    /// A number that is written as a text: a reader of JSON may keep 53 bits of one.
+    Id(i64),
+    /// A moment: RFC 3339 in UTC, with microseconds.
+    Time(SystemTime),
+    /// An address. An IPv4 peer of a socket that listens for both kinds is written as what it is.
+    Address(&'a SocketAddr),
     /// A count.
     Count(u64),
     /// Seconds.
     Seconds(f64),
     /// Some texts; never empty.
-    Texts(Vec<&'a str>),
+    Texts(&'a [String]),
 }
 
 impl<'a> Record<'a> {
@@ -61,7 +69,7 @@ impl<'a> Record<'a> {
             found: Vec::with_capacity(32),
         };
         fields.text(Field::Schema, SCHEMA);
-        fields.owned(Field::Time, timestamp(self.time));
+        fields.add(Field::Time, Value::Time(self.time));
         fields.count(Field::Sequence, self.sequence);
         fields.text(Field::Event, self.event.kind().name());
         fields.text(Field::Server, self.server);
@@ -94,11 +102,11 @@ impl<'a> Fields<'a> {
     }
 
     fn text(&mut self, field: Field, text: &'a str) {
-        self.add(field, Value::Text(Cow::Borrowed(text)));
+        self.add(field, Value::Text(text));
     }
 
-    fn owned(&mut self, field: Field, text: String) {
-        self.add(field, Value::Text(Cow::Owned(text)));
+    fn shown(&mut self, field: Field, value: &'a dyn fmt::Display) {
+        self.add(field, Value::Shown(value));
     }
 
     fn present(&mut self, field: Field, text: Option<&'a str>) {
@@ -111,29 +119,33 @@ impl<'a> Fields<'a> {
         self.add(field, Value::Count(count));
     }
 
+    fn id(&mut self, field: Field, id: Option<i64>) {
+        if let Some(id) = id {
+            self.add(field, Value::Id(id));
+        }
+    }
+
     fn seconds(&mut self, field: Field, duration: Duration) {
         self.add(field, Value::Seconds(duration.as_secs_f64()));
     }
 
     fn names(&mut self, field: Field, names: &'a [String]) {
-        let names: Vec<_> = names.iter().map(String::as_str).take(MOST_NAMES).collect();
+        let names = names.get(..MOST_NAMES).unwrap_or(names);
         if !names.is_empty() {
             self.add(field, Value::Texts(names));
         }
     }
 
-    fn address(&mut self, field: Field, address: Option<SocketAddr>) {
+    fn address(&mut self, field: Field, address: Option<&'a SocketAddr>) {
         if let Some(address) = address {
-            // An IPv4 peer of a socket that listens for both kinds is meant as what it is.
-            let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-            self.owned(field, address.to_string());
+            self.add(field, Value::Address(address));
         }
     }
 
     fn frontend(&mut self, frontend: &'a AuditedFrontend) {
         let identity: &Identity = &frontend.identity;
-        self.owned(Field::FrontendName, identity.name());
-        self.address(Field::FrontendAddress, frontend.address);
+        self.shown(Field::FrontendName, identity);
+        self.address(Field::FrontendAddress, frontend.address.as_ref());
         self.text(Field::FrontendMode, frontend.mode);
         self.present(Field::FrontendCommonName, identity.common_name.as_deref());
         self.names(Field::FrontendOrganizations, &identity.organizations);
@@ -152,16 +164,16 @@ impl<'a> Fields<'a> {
         let identity = agent.identity.as_deref();
         self.present(Field::AgentId, agent.id.as_deref());
         if let Some(identity) = identity {
-            self.owned(Field::AgentName, identity.name());
+            self.shown(Field::AgentName, identity);
         }
-        self.address(Field::AgentAddress, agent.address);
+        self.address(Field::AgentAddress, agent.address.as_ref());
         if let Some(identity) = identity {
             self.present(Field::AgentCommonName, identity.common_name.as_deref());
             self.names(Field::AgentOrganizations, &identity.organizations);
             self.names(Field::AgentDnsNames, &identity.dns_names);
             self.names(Field::AgentUris, &identity.uris);
             if let Some(account) = &identity.service_account {
-                self.owned(Field::AgentServiceAccount, account.to_string());
+                self.shown(Field::AgentServiceAccount, account);
             }
         }
         self.names(Field::AgentIdentifiers, identifiers);
@@ -198,27 +210,19 @@ impl<'a> Fields<'a> {
             dial,
             connect_id,
             dialled,
-        } = &event.stream;
+        } = &*event.stream;
         self.count(Field::Stream, *number);
         self.frontend(frontend);
         self.present(Field::Tenant, tenant.as_deref());
         self.text(Field::Destination, destination);
-        self.address(Field::AddressDialled, *dialled);
+        self.address(Field::AddressDialled, dialled.as_ref());
         self.present(Field::Selector, selector.as_deref());
-        // Texts: a reader of JSON may keep 53 bits of a number.
-        let ids = [
-            (Field::DialId, dial.map(|dial| dial.0)),
-            (Field::DialFrontendId, frontend_dial.map(|dial| dial.0)),
-            (Field::DialConnectId, connect_id.map(|id| id.value())),
-        ];
-        for (field, id) in ids {
-            if let Some(id) = id {
-                self.owned(field, id.to_string());
-            }
-        }
+        self.id(Field::DialId, dial.map(|dial| dial.0));
+        self.id(Field::DialFrontendId, frontend_dial.map(|dial| dial.0));
+        self.id(Field::DialConnectId, connect_id.map(|id| id.value()));
         if let Some(trace) = trace {
-            self.owned(Field::TraceId, trace.trace_id());
-            self.owned(Field::TraceParentId, trace.parent_id());
+            self.shown(Field::TraceId, trace.trace_id());
+            self.shown(Field::TraceParentId, trace.parent_id());
         }
         self.agent(agent, &[]);
         self.present(Field::WouldDeny, would_deny.as_deref());
@@ -242,7 +246,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn failure(&mut self, error: Option<&DialError>) {
+    fn failure(&mut self, error: Option<&'a DialError>) {
         let Some(error) = error else {
             self.text(Field::EndedBy, Initiator::Frontend.name());
             self.text(Field::Reason, "frontend_close");
@@ -250,16 +254,16 @@ impl<'a> Fields<'a> {
         };
         self.text(Field::EndedBy, error.initiator().name());
         self.text(Field::Reason, error.failure().label());
-        self.owned(Field::Message, error.to_string());
+        self.shown(Field::Message, error);
         if let DialError::Throttled { retry_after, .. } = error {
             self.count(Field::RetryAfterSeconds, retry_after_seconds(*retry_after));
         }
     }
 
-    fn end(&mut self, reason: &CloseReason) {
+    fn end(&mut self, reason: &'a CloseReason) {
         self.text(Field::EndedBy, reason.initiator().name());
         self.text(Field::Reason, reason.label());
-        self.owned(Field::Message, reason.to_string());
+        self.shown(Field::Message, reason);
     }
 }
 
@@ -299,9 +303,35 @@ impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Text(text) => serializer.serialize_str(text),
+            Self::Shown(_) | Self::Id(_) | Self::Time(_) | Self::Address(_) => {
+                serializer.collect_str(self)
+            }
             Self::Count(count) => serializer.serialize_u64(*count),
             Self::Seconds(seconds) => serializer.serialize_f64(*seconds),
-            Self::Texts(texts) => serializer.collect_seq(texts),
+            Self::Texts(texts) => serializer.collect_seq(*texts),
         }
+    }
+}
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Shown(value) => value.fmt(f),
+            Self::Id(id) => id.fmt(f),
+            Self::Time(time) => Timestamp(*time).fmt(f),
+            Self::Address(address) => {
+                SocketAddr::new(address.ip().to_canonical(), address.port()).fmt(f)
+            }
+            Self::Count(count) => count.fmt(f),
+            Self::Seconds(seconds) => seconds.fmt(f),
+            Self::Texts(texts) => f.write_str(&texts.join(",")),
+        }
+    }
+}
+
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Value({self})")
     }
 }

@@ -55,7 +55,10 @@ fn stream(change: StreamChange) -> Event {
         connect_id: ConnectId::new(5),
         dialled: Some(([10, 96, 0, 1], 443).into()),
     };
-    Event::Stream(Box::new(StreamEvent { stream, change }))
+    Event::Stream(StreamEvent {
+        stream: Arc::new(stream),
+        change,
+    })
 }
 
 fn opened() -> Event {

@@ -7,11 +7,19 @@ use thiserror::Error;
 
 /// The value of a `traceparent` header (W3C Trace Context, section 3.2): which trace a request belongs to, and which part of
 /// it has sent the request.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceParent {
-    trace: u128,
-    parent: u64,
+    trace: TraceId,
+    parent: ParentId,
 }
+
+/// A trace: 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TraceId(u128);
+
+/// What in a trace has sent a request: 16 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ParentId(u64);
 
 /// Text that is no `traceparent`; the header is then to be taken as absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -22,16 +30,16 @@ pub struct InvalidTraceParent;
 pub const TRACE_PARENT: &str = "traceparent";
 
 impl TraceParent {
-    /// The trace: 32 hexadecimal digits.
+    /// The trace.
     #[must_use]
-    pub fn trace_id(&self) -> String {
-        format!("{:032x}", self.trace)
+    pub const fn trace_id(&self) -> &TraceId {
+        &self.trace
     }
 
-    /// What has sent the request, the parent of whatever is recorded here: 16 hexadecimal digits.
+    /// What has sent the request, the parent of whatever is recorded here.
     #[must_use]
-    pub fn parent_id(&self) -> String {
-        format!("{:016x}", self.parent)
+    pub const fn parent_id(&self) -> &ParentId {
+        &self.parent
     }
 
     /// Reads all values of [`TRACE_PARENT`] in a request; `None` unless there is one that makes sense and no other.
@@ -62,7 +70,10 @@ fn parse(text: &str) -> Option<TraceParent> {
     // Only later versions may say more, and 255 is none (section 3.2.2.1).
     let is_version = version != 0xff && (version > 0 || parts.next().is_none());
     let parent = u64::try_from(parent).ok()?;
-    (is_version && trace != 0 && parent != 0).then_some(TraceParent { trace, parent })
+    (is_version && trace != 0 && parent != 0).then_some(TraceParent {
+        trace: TraceId(trace),
+        parent: ParentId(parent),
+    })
 }
 
 /// So many hexadecimal digits, which are small ones (section 3.2.2).
@@ -72,9 +83,27 @@ fn digits(text: &str, count: usize) -> Option<u128> {
     u128::from_str_radix(text, 16).ok().filter(|_| is_number)
 }
 
-impl fmt::Debug for TraceParent {
+impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TraceParent({:032x}-{:016x})", self.trace, self.parent)
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Display for ParentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TraceId({self})")
+    }
+}
+
+impl fmt::Debug for ParentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ParentId({self})")
     }
 }
 
@@ -87,8 +116,11 @@ mod tests {
         let header = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let trace =
             TraceParent::from_headers([&header[..]]).expect("it is the recommendation's example");
-        assert_eq!(trace.trace_id(), "0af7651916cd43dd8448eb211c80319c");
-        assert_eq!(trace.parent_id(), "b7ad6b7169203331");
+        assert_eq!(
+            trace.trace_id().to_string(),
+            "0af7651916cd43dd8448eb211c80319c"
+        );
+        assert_eq!(trace.parent_id().to_string(), "b7ad6b7169203331");
         let later =
             "cc-12345678901234567890123456789012-1234567890123456-01-what-the-future-brings";
         assert!(later.parse::<TraceParent>().is_ok());

@@ -38,7 +38,8 @@ pub trait AuditSink: fmt::Debug + Send + Sync + 'static {
 /// has gone.
 pub(crate) struct Trail<R: Runtime> {
     server: Arc<Server<R>>,
-    stream: AuditedStream,
+    /// Shared with the records of it: complete before the first of them.
+    stream: Arc<AuditedStream>,
     tenant: Option<Arc<TenantMetrics>>,
     asked: Instant,
     state: TrailState,
@@ -85,7 +86,7 @@ impl<R: Runtime> Server<R> {
         }
         request.trail = Some(Box::new(Trail {
             tenant: tenant.as_ref().map(|tenant| self.metrics.tenant(tenant)),
-            stream: AuditedStream {
+            stream: Arc::new(AuditedStream {
                 number: self.next_stream(),
                 frontend: AuditedFrontend {
                     identity: Arc::clone(&frontend.identity),
@@ -105,7 +106,7 @@ impl<R: Runtime> Server<R> {
                 dial: None,
                 connect_id: None,
                 dialled: None,
-            },
+            }),
             asked: self.runtime.now(),
             state: TrailState::Asked,
             bytes: [0; 2],
@@ -174,14 +175,14 @@ impl<R: Runtime> Server<R> {
 impl<R: Runtime> Trail<R> {
     /// A policy in mode audit would have denied it.
     pub(super) fn would_be_denied(&mut self, reason: Option<Box<str>>) {
-        self.stream.would_deny = reason;
+        Arc::make_mut(&mut self.stream).would_deny = reason;
     }
 
     /// The dial succeeded, at this agent.
     pub(super) fn opened(&mut self, started: &Started, connect_id: ConnectId) {
         let now = self.server.runtime.now();
         self.answered_by(started);
-        self.stream.connect_id = Some(connect_id);
+        Arc::make_mut(&mut self.stream).connect_id = Some(connect_id);
         self.state = TrailState::Open(now);
         if let Some(tenant) = &self.tenant {
             tenant.opened();
@@ -192,16 +193,22 @@ impl<R: Runtime> Trail<R> {
 
     /// Which agent has answered, or did not.
     pub(super) fn answered_by(&mut self, started: &Started) {
-        let link = started.tunnel.id();
+        let Started {
+            tunnel,
+            stream,
+            dial,
+            ..
+        } = started;
+        let link = tunnel.id();
         let agent = self.server.agents().tunnels.get(&link).map(audited);
-        self.stream.agent = agent.unwrap_or_else(|| AuditedAgent {
-            id: Some(started.tunnel.peer_id().into()),
+        let audited = Arc::make_mut(&mut self.stream);
+        audited.agent = agent.unwrap_or_else(|| AuditedAgent {
+            id: Some(tunnel.peer_id().into()),
             tunnel: Some(link),
             ..AuditedAgent::default()
         });
-        self.stream.dial = started.dial;
-        let stream = started.stream;
-        self.stream.dialled = started.tunnel.with(|link| link.dialled_address(stream));
+        audited.dial = *dial;
+        audited.dialled = tunnel.with(|link| link.dialled_address(*stream));
     }
 
     /// The dial failed; nothing more comes.
@@ -267,8 +274,8 @@ impl<R: Runtime> Trail<R> {
 
     fn tell(&self, change: StreamChange) {
         if let Some(audit) = &self.server.config.audit {
-            let stream = self.stream.clone();
-            audit.record(Event::Stream(Box::new(StreamEvent { stream, change })));
+            let stream = Arc::clone(&self.stream);
+            audit.record(Event::Stream(StreamEvent { stream, change }));
         }
     }
 }

@@ -206,7 +206,10 @@ fn random_event(random: &mut fastrand::Rng, number: u64) -> Event {
             .bool()
             .then(|| ([10, 0, 0, 1], random.u16(..)).into()),
     };
-    Event::Stream(Box::new(StreamEvent { stream, change }))
+    Event::Stream(StreamEvent {
+        stream: Arc::new(stream),
+        change,
+    })
 }
 
 #[test]
