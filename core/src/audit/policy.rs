@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::event::{AgentEvent, Event, EventKind, StreamEvent};
+use super::event::{AgentEvent, Event, EventKind};
 use super::field::{Field, FieldSet};
 use crate::policy::Glob;
 use crate::yaml::{self, Fields, Listed, Problem, YamlError};
@@ -86,7 +86,7 @@ impl Rule {
         }
         let (frontend, tenant, agent, destination) = match event {
             Event::Stream(event) => {
-                let StreamEvent { stream, .. } = event;
+                let stream = &event.stream;
                 let frontend = named(&self.frontends, || stream.frontend.identity.name().into());
                 let destination = named(&self.destinations, || (&stream.destination).into());
                 (frontend, &stream.tenant, &stream.agent, destination)

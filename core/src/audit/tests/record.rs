@@ -98,6 +98,33 @@ fn what_a_peer_writes_stays_within_its_bounds_and_its_line() {
 }
 
 #[test]
+fn each_text_of_a_stream_is_cut_and_whoever_shares_it_keeps_it_whole() {
+    let long = "\u{1f600}".repeat(1000);
+    let lengthen: [fn(&mut AuditedStream, &str); 3] = [
+        |stream, text| stream.destination = text.to_owned(),
+        |stream, text| stream.selector = Some(text.to_owned()),
+        |stream, text| stream.agent.id = Some(text.into()),
+    ];
+    for lengthen in lengthen {
+        let Event::Stream(mut event) = opened() else {
+            panic!("it is about a stream");
+        };
+        lengthen(Arc::make_mut(&mut event.stream), &long);
+        let kept = Arc::clone(&event.stream);
+        let mut queue = AuditQueue::new(AuditMode::BestEffort, 1, AuditPolicy::default());
+        queue.offer(time(), Event::Stream(event.clone()));
+        let [queued] = &queue.take(time(), 9)[..] else {
+            panic!("it was taken");
+        };
+        let line = json(&queued.event, FieldSet::EMPTY);
+        assert!(line.contains('…') && line.len() < 2500, "{}", line.len());
+        let shared = json(&Event::Stream(event), FieldSet::EMPTY);
+        assert!(shared.contains(&long), "{}", shared.len());
+        assert_eq!(Arc::strong_count(&kept), 1, "the record has one of its own");
+    }
+}
+
+#[test]
 fn an_agent_is_known_by_what_it_says_and_by_what_it_has_proved() {
     let refused = AgentChange::Refused {
         reason: "policy",
